@@ -1,0 +1,1 @@
+//! Makes one machine's systemd run what a fleet cluster decided.

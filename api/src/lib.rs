@@ -1,0 +1,1 @@
+//! What fleet's clients and fleetd say to each other.

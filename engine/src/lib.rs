@@ -1,0 +1,1 @@
+//! Decides which machine of a fleet cluster runs which unit.

@@ -1,0 +1,3 @@
+//! Control a fleet cluster from the command line.
+
+fn main() {}

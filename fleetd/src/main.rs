@@ -1,0 +1,3 @@
+//! The fleet daemon: agent, engine, and API server.
+
+fn main() {}

@@ -1,0 +1,90 @@
+//! `units/<unit>` and `contents/<sha256>`: what people asked for.
+
+use std::collections::BTreeMap;
+
+use fleet_units::{DesiredState, UnitHash};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Extra, WallMillis};
+
+/// Names a stored text: the SHA-256 of a unit file and its drop-ins, in hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ContentKey(pub String);
+
+impl ContentKey {
+    /// The key of a unit file and its drop-ins (file name to text).
+    #[must_use]
+    pub fn of(text: &str, drop_ins: &BTreeMap<String, String>) -> Self {
+        let mut hash = Sha256::new();
+        // Lengths keep the parts apart, so that no two different sets of files hash alike.
+        let mut part = |s: &str| {
+            hash.update((s.len() as u64).to_le_bytes());
+            hash.update(s.as_bytes());
+        };
+        part(text);
+        for (name, text) in drop_ins {
+            part(name);
+            part(text);
+        }
+        Self(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
+    }
+}
+
+impl std::fmt::Display for ContentKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// `units/<unit>`: a unit that people submitted. The key's create revision is the unit's `uid`: destroyed and submitted
+/// again, it is another unit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitRecord {
+    /// Format version.
+    pub v: u32,
+    /// Where the text is.
+    pub content: ContentKey,
+    /// CoreOS fleet's hash of the canonical text.
+    pub hash: UnitHash,
+    /// What people want of it.
+    pub desired: DesiredState,
+    /// Raised by each request to restart it.
+    #[serde(default)]
+    pub restarts: u64,
+    /// When it was last changed.
+    pub changed: WallMillis,
+    /// Who changed it, as far as the API knows (`uid=1000`, an address, a machine).
+    #[serde(default)]
+    pub changed_by: String,
+    /// Fields of newer versions.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// `contents/<sha256>`: the text of a unit as submitted, byte for byte. Never changed, shared by all units of one text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContentRecord {
+    /// Format version.
+    pub v: u32,
+    /// The unit file.
+    pub text: String,
+    /// Drop-ins: file name to text.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub drop_ins: BTreeMap<String, String>,
+    /// Fields of newer versions.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+impl ContentRecord {
+    /// The largest stored form that is accepted, in bytes: etcd refuses requests over 1.5 MiB.
+    pub const MAX_BYTES: usize = 1_000_000;
+
+    /// The key under which this content belongs.
+    #[must_use]
+    pub fn key(&self) -> ContentKey {
+        ContentKey::of(&self.text, &self.drop_ins)
+    }
+}

@@ -1,0 +1,38 @@
+//! What a unit is: names, unit files, and fleet's `[X-Fleet]` options.
+//!
+//! This crate is pure. It does no I/O, reads no clock, and keeps no global
+//! state: text goes in, typed values or errors that name a line come out.
+//! Everything else in fleet builds on it.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `name` | [`UnitName`], its parts, and fleet's rules for valid names |
+//! | `file` | [`UnitFile`], the parser, canonical text |
+//! | `hash` | [`UnitHash`], fleet's SHA-1 of the canonical text |
+//! | `requirements` | [`Requirements`], the typed `[X-Fleet]` section |
+//! | `metadata` | [`MetadataConstraints`], `MachineMetadata=` |
+//! | `glob` | [`Glob`], the patterns of `Conflicts=` and `Replaces=` |
+//! | `specifier` | `%n`, `%N`, `%p`, `%i`, and `%%` |
+//! | `state` | [`DesiredState`] |
+//! | `machine_id` | [`MachineId`] |
+#![forbid(unsafe_code)]
+
+mod file;
+mod glob;
+mod hash;
+mod machine_id;
+mod metadata;
+mod name;
+mod requirements;
+mod specifier;
+mod state;
+
+pub use file::{MAX_LINE_BYTES, ParseError, ParseErrorKind, UnitFile, UnitOption};
+pub use glob::Glob;
+pub use hash::{HashError, UnitHash};
+pub use machine_id::{MachineId, MachineIdError};
+pub use metadata::{MetadataConstraints, MetadataError};
+pub use name::{NameError, UnitName};
+pub use requirements::{RequirementError, Requirements};
+pub use specifier::expand_specifiers;
+pub use state::{DesiredState, DesiredStateError};
