@@ -1,0 +1,40 @@
+# Two commands matter: `make demo` shows fleet at work on real machines, `make test` proves it. Both do their own set-up.
+MACHINES ?= 3
+DEMO_ARGS := --machines $(MACHINES) $(if $(KEEP),--keep) $(if $(ETCD),--etcd)
+
+.PHONY: demo test test-quick bench install setup lint
+
+demo: setup
+	cargo build --release --bins
+	target/release/fleet-demo $(DEMO_ARGS)
+
+# Everything: formatting, lints, and every test, those on booted machines included.
+test: setup lint
+	cargo build --bins
+	cargo test --workspace -- --test-threads=2
+
+# Everything that needs no machines: anywhere, without root.
+test-quick:
+	cargo test --workspace --exclude fleet-tests
+	cargo test -p fleet-tests --lib
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+# The figures of SPECIFICATION.md, each beside its floor measured in the same run.
+bench: setup
+	cargo build --release --bins
+	target/release/fleet-bench $(BENCH_ARGS)
+
+# Debian packages that building and testing need; does nothing when they are there.
+setup:
+	scripts/setup
+
+install:
+	cargo build --release -p fleetd -p fleetctl
+	install -D -m 0755 target/release/fleetd $(DESTDIR)/usr/bin/fleetd
+	install -D -m 0755 target/release/fleetctl $(DESTDIR)/usr/bin/fleetctl
+	install -D -m 0644 examples/systemd/fleet.service $(DESTDIR)/usr/lib/systemd/system/fleet.service
+	install -D -m 0644 examples/systemd/fleet.socket $(DESTDIR)/usr/lib/systemd/system/fleet.socket
+	test -e $(DESTDIR)/etc/fleet/fleet.conf || install -D -m 0644 examples/fleet.conf $(DESTDIR)/etc/fleet/fleet.conf
