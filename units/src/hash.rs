@@ -67,10 +67,8 @@ impl FromStr for UnitHash {
     type Err = HashError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let digits: Option<Vec<u8>> = text
-            .chars()
-            .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
-            .collect();
+        let digits: Option<Vec<u8>> =
+            text.chars().map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
         let error = || HashError(text.to_owned());
         let bytes: Vec<u8> = digits
             .filter(|digits| digits.len() == 40)
@@ -102,10 +100,7 @@ mod tests {
 
     #[test]
     fn hashes_as_sha1() {
-        assert_eq!(
-            UnitHash::of("").to_string(),
-            "da39a3ee5e6b4b0d3255bfef95601890afd80709"
-        );
+        assert_eq!(UnitHash::of("").to_string(), "da39a3ee5e6b4b0d3255bfef95601890afd80709");
     }
 
     #[test]

@@ -51,10 +51,7 @@ impl MachineId {
         }
         let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         match text.chars().find(|&c| !allowed(c)) {
-            Some(character) => Err(MachineIdError::InvalidCharacter {
-                character,
-                id: text.to_owned(),
-            }),
+            Some(character) => Err(MachineIdError::InvalidCharacter { character, id: text.to_owned() }),
             None => Ok(Self(text.into())),
         }
     }
@@ -151,10 +148,7 @@ mod tests {
         for (text, character) in [("a/b", '/'), ("a b", ' '), ("a\n", '\n'), ("é", 'é')] {
             assert_eq!(
                 MachineId::parse(text),
-                Err(MachineIdError::InvalidCharacter {
-                    character,
-                    id: text.to_owned()
-                })
+                Err(MachineIdError::InvalidCharacter { character, id: text.to_owned() })
             );
         }
     }
@@ -164,10 +158,6 @@ mod tests {
         let id: MachineId = serde_json::from_str(r#""m-1_x""#).unwrap();
         assert_eq!(serde_json::to_string(&id).unwrap(), r#""m-1_x""#);
         let error = serde_json::from_str::<MachineId>(r#""m/1""#).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains(r#"invalid character '/' in machine id "m/1""#)
-        );
+        assert!(error.to_string().contains(r#"invalid character '/' in machine id "m/1""#));
     }
 }

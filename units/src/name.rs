@@ -11,8 +11,19 @@ const MAX_LEN: usize = 256;
 
 /// Every suffix that has ever named a systemd unit type.
 const TYPES: [&str; 13] = [
-    "automount", "busname", "device", "mount", "path", "scope", "service", "slice", "snapshot",
-    "socket", "swap", "target", "timer",
+    "automount",
+    "busname",
+    "device",
+    "mount",
+    "path",
+    "scope",
+    "service",
+    "slice",
+    "snapshot",
+    "socket",
+    "swap",
+    "target",
+    "timer",
 ];
 
 /// The types that fleet allows templates and instances of.
@@ -137,9 +148,7 @@ impl UnitName {
         }
         self.instance()?;
         // A part of a valid name is valid: shorter, of the same type and characters.
-        Some(Self(
-            format!("{}@.{}", self.prefix(), self.unit_type()).into(),
-        ))
+        Some(Self(format!("{}@.{}", self.prefix(), self.unit_type()).into()))
     }
 
     fn split_type(&self) -> (&str, &str) {

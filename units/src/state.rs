@@ -17,9 +17,7 @@ use serde::{Deserialize, Serialize};
 /// assert!(DesiredState::Launched > DesiredState::Loaded);
 /// assert_eq!(DesiredState::Inactive.to_string(), "inactive");
 /// ```
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DesiredState {
     /// Known to fleet, and on no machine.
@@ -72,11 +70,7 @@ mod tests {
 
     #[test]
     fn text_and_json_agree() {
-        for state in [
-            DesiredState::Inactive,
-            DesiredState::Loaded,
-            DesiredState::Launched,
-        ] {
+        for state in [DesiredState::Inactive, DesiredState::Loaded, DesiredState::Launched] {
             assert_eq!(state.to_string().parse(), Ok(state));
             let json = serde_json::to_string(&state).unwrap();
             assert_eq!(json, format!("\"{state}\""));
@@ -87,9 +81,6 @@ mod tests {
     #[test]
     fn unknown_states_are_named() {
         let error = "Launched".parse::<DesiredState>().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            r#"invalid desired state "Launched": expected inactive, loaded, or launched"#
-        );
+        assert_eq!(error.to_string(), r#"invalid desired state "Launched": expected inactive, loaded, or launched"#);
     }
 }

@@ -1,0 +1,153 @@
+//! Reads the options of `[X-Fleet]` into [`Requirements`].
+
+use crate::{Glob, MetadataConstraints, UnitFile, UnitName, expand_specifiers};
+
+use super::{RequirementError, Requirements};
+
+const SECTION: &str = "X-Fleet";
+
+/// Every option that fleet knows, with its spellings of old.
+const KNOWN: [&str; 11] = [
+    "MachineID",
+    "X-ConditionMachineID",
+    "X-ConditionMachineBootID",
+    "MachineOf",
+    "X-ConditionMachineOf",
+    "MachineMetadata",
+    "X-ConditionMachineMetadata",
+    "Conflicts",
+    "X-Conflicts",
+    "Replaces",
+    "Global",
+];
+
+pub(super) fn parse(file: &UnitFile, name: &UnitName) -> Result<Requirements, RequirementError> {
+    let section = Section { file, name };
+    Ok(Requirements {
+        machine_id: section.machine_id(),
+        machine_of: section.machine_of()?,
+        metadata: section.metadata()?,
+        conflicts: section.globs("Conflicts", &["X-Conflicts", "Conflicts"])?,
+        replaces: section.globs("Replaces", &["Replaces"])?,
+        global: section.global()?,
+        unknown: section.unknown(),
+    })
+}
+
+struct Section<'a> {
+    file: &'a UnitFile,
+    name: &'a UnitName,
+}
+
+/// A value before and after its specifiers were replaced.
+struct Value {
+    written: String,
+    expanded: String,
+}
+
+impl Section<'_> {
+    /// The values of an option under all its spellings.
+    fn values(&self, spellings: &[&str]) -> Vec<Value> {
+        spellings
+            .iter()
+            .flat_map(|option| self.file.list(SECTION, option))
+            .flat_map(|line| split_quoted(&line))
+            .map(|written| Value { expanded: expand_specifiers(&written, self.name), written })
+            .collect()
+    }
+
+    /// Values of which one line may hold several without quotes, since what
+    /// they name never has blanks in it.
+    fn words(&self, spellings: &[&str]) -> Vec<Value> {
+        let split = |value: Value| {
+            let words: Vec<_> = value.written.split_whitespace().map(str::to_owned).collect();
+            words.into_iter().map(|written| Value { expanded: expand_specifiers(&written, self.name), written })
+        };
+        self.values(spellings).into_iter().flat_map(split).collect()
+    }
+
+    /// Fleet's order: the first value of the first spelling that has one.
+    fn machine_id(&self) -> Option<String> {
+        ["MachineID", "X-ConditionMachineID", "X-ConditionMachineBootID"]
+            .iter()
+            .flat_map(|option| self.values(&[option]))
+            .map(|value| value.expanded)
+            .find(|value| !value.is_empty())
+    }
+
+    fn machine_of(&self) -> Result<Vec<UnitName>, RequirementError> {
+        let mut units = Vec::new();
+        for value in self.words(&["X-ConditionMachineOf", "MachineOf"]) {
+            match UnitName::parse(&value.expanded) {
+                Ok(unit) => units.push(unit),
+                Err(_) if self.is_open(&value) => {}
+                Err(source) => {
+                    return Err(RequirementError::MachineOf { value: value.expanded, source });
+                }
+            }
+        }
+        Ok(units)
+    }
+
+    fn metadata(&self) -> Result<MetadataConstraints, RequirementError> {
+        let values = self.values(&["X-ConditionMachineMetadata", "MachineMetadata"]);
+        let closed = values.into_iter().filter(|value| !self.is_open(value)).map(|value| value.expanded);
+        Ok(MetadataConstraints::parse(closed)?)
+    }
+
+    fn globs(&self, option: &'static str, spellings: &[&str]) -> Result<Vec<Glob>, RequirementError> {
+        let glob = |value: Value| match Glob::new(&value.expanded) {
+            glob if glob.is_valid() => Ok(glob),
+            _ => Err(RequirementError::Pattern { option, pattern: value.expanded }),
+        };
+        self.words(spellings).into_iter().map(glob).collect()
+    }
+
+    /// The last value counts.
+    fn global(&self) -> Result<bool, RequirementError> {
+        let Some(value) = self.values(&["Global"]).pop() else {
+            return Ok(false);
+        };
+        match value.expanded.to_lowercase().as_str() {
+            "true" | "yes" | "1" | "on" | "t" => Ok(true),
+            "false" | "no" | "0" | "off" | "f" | "" => Ok(false),
+            _ => Err(RequirementError::Global(value.expanded)),
+        }
+    }
+
+    fn unknown(&self) -> Vec<String> {
+        let mut unknown: Vec<String> = Vec::new();
+        for option in self.file.options() {
+            let known = option.section != SECTION || KNOWN.contains(&option.name.as_str());
+            if !known && !unknown.contains(&option.name) {
+                unknown.push(option.name.clone());
+            }
+        }
+        unknown
+    }
+
+    /// Whether a value says something only once there is an instance.
+    fn is_open(&self, value: &Value) -> bool {
+        self.name.is_template() && ["%i", "%n", "%N"].iter().any(|specifier| value.written.contains(specifier))
+    }
+}
+
+/// Splits a line that both starts and ends with a double quote into values:
+/// quotes toggle, spaces outside them separate, and nothing is unescaped. Any
+/// other line is one value.
+fn split_quoted(line: &str) -> Vec<String> {
+    if !(line.starts_with('"') && line.ends_with('"')) {
+        return vec![line.to_owned()];
+    }
+    let mut values = vec![String::new()];
+    let mut quoted = false;
+    for c in line.chars() {
+        match (c, values.last_mut()) {
+            ('"', _) => quoted = !quoted,
+            (' ', _) if !quoted => values.push(String::new()),
+            (c, Some(value)) => value.push(c),
+            (_, None) => {}
+        }
+    }
+    values
+}
