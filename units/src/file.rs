@@ -5,6 +5,7 @@
 //! blank lines, and empty sections do not matter, everything else does.
 
 mod error;
+mod lines;
 mod parse;
 
 use std::borrow::Cow;
@@ -12,7 +13,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 pub use error::{ParseError, ParseErrorKind};
-pub use parse::MAX_LINE_BYTES;
+pub use lines::MAX_LINE_BYTES;
 
 use crate::{UnitHash, UnitName};
 
@@ -68,10 +69,8 @@ impl UnitOption {
 #[derive(Clone, Debug)]
 pub struct UnitFile {
     options: Vec<UnitOption>,
-    /// Text before the first section, which means nothing to systemd: kept to
-    /// explain what is wrong with a file that turns out to be no unit.
-    stray: Option<(usize, String)>,
-    has_section: bool,
+    /// Why systemd could not load the file, where it has no options.
+    refusal: Option<ParseError>,
 }
 
 impl UnitFile {
@@ -94,21 +93,17 @@ impl UnitFile {
     /// same again, such as a value with a bare newline in it.
     pub fn from_options(options: Vec<UnitOption>) -> Result<Self, ParseError> {
         let wanted = parse::assemble(options);
-        let read = Self::parse(&wanted.canonical())?;
-        let same = |(a, b): (&UnitOption, &UnitOption)| {
-            a.section == b.section && a.name.trim() == b.name && a.joined() == b.joined()
+        // No person wrote the text, so its line numbers would mean nothing.
+        let read = Self::parse(&wanted.canonical()).map_err(|error| ParseError::new(0, error.kind))?;
+        let reads_same = |(index, option): &(usize, &UnitOption)| {
+            read.options.get(*index).is_some_and(|read| {
+                option.section == read.section && option.name.trim() == read.name && option.joined() == read.joined()
+            })
         };
-        let pairs = || wanted.options.iter().zip(&read.options);
-        if let Some(index) = pairs().position(|pair| !same(pair)) {
-            return Err(ParseError::unwritable(&wanted.options[index]));
+        match wanted.options.iter().enumerate().find(|pair| !reads_same(pair)) {
+            Some((_, option)) => Err(ParseError::unwritable(option)),
+            None => Ok(read),
         }
-        if wanted.options.len() != read.options.len() {
-            // The last option that both have swallowed or begot the others.
-            let shared = pairs().count();
-            let culprit = wanted.options.get(shared.saturating_sub(1));
-            return Err(culprit.map_or_else(ParseError::empty, ParseError::unwritable));
-        }
-        Ok(read)
     }
 
     /// The names of the sections that have options, in order.
@@ -147,6 +142,13 @@ impl UnitFile {
         list
     }
 
+    /// The value of an option that is a single one for systemd: the last one
+    /// assigned, lines joined, or none if that is empty.
+    pub fn last(&self, section: &str, name: &str) -> Option<String> {
+        let last = self.named(section, name).last()?;
+        Some(last.joined().into_owned()).filter(|value| !value.is_empty())
+    }
+
     fn named<'a>(&'a self, section: &str, name: &str) -> impl Iterator<Item = &'a UnitOption> {
         self.options.iter().filter(move |option| option.section == section && option.name == name)
     }
@@ -181,14 +183,7 @@ impl UnitFile {
         if UNLOADABLE_TYPES.contains(&name.unit_type()) {
             return Err(ParseError::unloadable(name));
         }
-        if !self.options.is_empty() {
-            return Ok(());
-        }
-        Err(match &self.stray {
-            _ if self.has_section => ParseError::no_options(),
-            Some((line, text)) => ParseError::no_section(*line, text),
-            None => ParseError::empty(),
-        })
+        self.refusal.clone().map_or(Ok(()), Err)
     }
 }
 

@@ -77,6 +77,9 @@ impl Glob {
         let Some(tokens) = &self.tokens else {
             return false;
         };
+        if !name.starts_with(&self.literal_prefix) {
+            return false;
+        }
         // Where to resume when what follows the last `*` does not match: the
         // token after it, and the text from which it takes one more character.
         let mut resume: Option<(usize, &str)> = None;
@@ -139,6 +142,8 @@ fn tokenize(pattern: &str) -> Option<Vec<Token>> {
     let mut chars = pattern.chars();
     while let Some(c) = chars.next() {
         tokens.push(match c {
+            // A run of stars is one, or it would cost without saying more.
+            '*' if matches!(tokens.last(), Some(Token::AnyRun)) => continue,
             '*' => Token::AnyRun,
             '?' => Token::AnyOne,
             '[' => tokenize_class(&mut chars)?,

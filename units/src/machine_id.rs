@@ -1,5 +1,6 @@
 //! The identity of a machine.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -87,6 +88,13 @@ impl fmt::Debug for MachineId {
 
 impl AsRef<str> for MachineId {
     fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+/// Maps by id can be asked with plain text.
+impl Borrow<str> for MachineId {
+    fn borrow(&self) -> &str {
         self.as_str()
     }
 }

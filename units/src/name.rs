@@ -1,5 +1,6 @@
 //! Unit names: what is valid, and what their parts are.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -199,6 +200,13 @@ impl fmt::Debug for UnitName {
 
 impl AsRef<str> for UnitName {
     fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+/// Maps by name can be asked with plain text.
+impl Borrow<str> for UnitName {
+    fn borrow(&self) -> &str {
         self.as_str()
     }
 }

@@ -92,9 +92,9 @@ impl Requirements {
     /// Reads the section of `file` for the unit `name`, whose name replaces
     /// the specifiers.
     ///
-    /// A template has no instance to replace `%i` by, nor a name of its own to
-    /// replace `%n` and `%N` by: what depends on these is left out where it
-    /// makes no sense, since a template is never placed.
+    /// A template is never placed and has no instance to replace `%i` by: a
+    /// value that depends on it, and that makes no sense without, is left out
+    /// (`MachineID=` stays as written).
     pub fn parse(file: &UnitFile, name: &UnitName) -> Result<Self, RequirementError> {
         options::parse(file, name)
     }

@@ -72,8 +72,8 @@ pub enum ParseErrorKind {
     /// There is text, but no section.
     #[error("file is not a unit: it has no section such as [Service] (it starts with {0:?})")]
     NoSection(String),
-    /// There are sections, but no options.
-    #[error("file has no options")]
+    /// There are only comments, blank lines, or section headers.
+    #[error("file has no options: there is nothing in it to run")]
     NoOptions,
     /// Options that would read differently once written to a file.
     #[error("option {name:?} in section {section:?} cannot be written to a unit file as it is")]
@@ -103,7 +103,7 @@ impl ParseError {
     }
 
     pub(super) fn no_section(line: usize, text: &str) -> Self {
-        Self::new(line, ParseErrorKind::NoSection(text.to_owned()))
+        Self::new(line, ParseErrorKind::NoSection(quote(text)))
     }
 
     pub(super) fn no_options() -> Self {

@@ -16,60 +16,60 @@
 //!   or the canonical text would continue where the file does not.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use super::error::{ParseError, ParseErrorKind, quote};
+use super::lines::{Lines, MAX_LINE_BYTES, continues, is_comment};
 use super::{UnitFile, UnitOption};
 
-/// systemd refuses lines of this length or more, and so does fleet.
-pub const MAX_LINE_BYTES: usize = 1024 * 1024;
-
 pub(super) fn parse(text: &str) -> Result<UnitFile, ParseError> {
-    let mut lines = Lines::new(text.strip_prefix('\u{feff}').unwrap_or(text));
+    let mut lines = Lines::new(text);
     let mut options = Vec::new();
     let mut section: Option<String> = None;
     let mut stray = None;
     while let Some((number, line)) = lines.next()? {
+        let at_line = |kind| ParseError::new(number, kind);
         let content = line.trim();
         if content.is_empty() || is_comment(content) {
             continue;
         }
         if let Some(header) = content.strip_prefix('[') {
-            let name = section_name(header).map_err(|kind| ParseError::new(number, kind))?;
-            section = Some(name);
+            section = Some(section_name(header).map_err(at_line)?);
             continue;
         }
         let Some(section) = &section else {
-            stray.get_or_insert_with(|| (number, quote(content)));
+            stray.get_or_insert(ParseError::no_section(number, content));
             read_value(number, line, &mut lines)?;
             continue;
         };
-        let (name, rest) = split_option(line).map_err(|kind| ParseError::new(number, kind))?;
+        let (name, rest) = split_option(line).map_err(at_line)?;
         options.push(UnitOption {
             section: section.clone(),
             name: name.to_owned(),
             value: read_value(number, rest, &mut lines)?,
         });
     }
-    Ok(UnitFile { stray, has_section: section.is_some(), ..assemble(options) })
+    let mut file = assemble(options);
+    if file.options.is_empty() {
+        file.refusal = match stray {
+            Some(stray) if section.is_none() => Some(stray),
+            _ if text.is_empty() => Some(ParseError::empty()),
+            _ => Some(ParseError::no_options()),
+        };
+    }
+    Ok(file)
 }
 
 /// Orders options by the first appearance of their section.
-pub(super) fn assemble(mut options: Vec<UnitOption>) -> UnitFile {
-    let mut order: Vec<&str> = Vec::new();
-    let mut ranks = Vec::with_capacity(options.len());
+pub(super) fn assemble(options: Vec<UnitOption>) -> UnitFile {
+    let mut ranks = BTreeMap::new();
     for option in &options {
-        let known = order.iter().position(|&name| name == option.section);
-        ranks.push(known.unwrap_or_else(|| {
-            order.push(&option.section);
-            order.len() - 1
-        }));
+        let next = ranks.len();
+        ranks.entry(option.section.clone()).or_insert(next);
     }
-    if !ranks.is_sorted() {
-        let mut ranked: Vec<_> = ranks.into_iter().zip(options).collect();
-        ranked.sort_by_key(|(rank, _)| *rank);
-        options = ranked.into_iter().map(|(_, option)| option).collect();
-    }
-    UnitFile { has_section: !options.is_empty(), options, stray: None }
+    let mut options = options;
+    options.sort_by_key(|option| ranks.get(&option.section).copied());
+    UnitFile { refusal: options.is_empty().then(ParseError::empty), options }
 }
 
 /// Bytes as text, or where they stop being text.
@@ -90,12 +90,12 @@ pub(super) fn join_lines(value: &str) -> Cow<'_, str> {
     }
     let mut joined = String::with_capacity(value.len());
     let mut continued = false;
-    for line in value.split('\n') {
+    for (index, line) in value.split('\n').enumerate() {
         let line = if continued { line.trim_start() } else { line };
         if continued && is_comment(line) {
             continue;
         }
-        if !joined.is_empty() && !continued {
+        if index > 0 && !continued {
             joined.push('\n');
         }
         continued = continues(line);
@@ -146,59 +146,4 @@ fn read_value(number: usize, first: &str, lines: &mut Lines<'_>) -> Result<Strin
         trimmed.push(' ');
     }
     Ok(trimmed)
-}
-
-/// Whether a line ends in a backslash that is not itself escaped.
-fn continues(line: &str) -> bool {
-    let backslashes = line.bytes().rev().take_while(|&byte| byte == b'\\').count();
-    backslashes % 2 == 1
-}
-
-fn is_comment(content: &str) -> bool {
-    content.starts_with(['#', ';'])
-}
-
-/// The lines of a text with their numbers, checked for what no line may be.
-struct Lines<'a> {
-    rest: &'a str,
-    number: usize,
-}
-
-impl<'a> Lines<'a> {
-    fn new(text: &'a str) -> Self {
-        Self { rest: text, number: 0 }
-    }
-
-    fn next(&mut self) -> Result<Option<(usize, &'a str)>, ParseError> {
-        if self.rest.is_empty() {
-            return Ok(None);
-        }
-        self.number += 1;
-        let (line, rest) = match self.rest.split_once(['\n', '\r']) {
-            Some((line, rest)) if self.rest[line.len()..].starts_with("\r\n") => (line, &rest[1..]),
-            Some(split) => split,
-            None => (self.rest, ""),
-        };
-        self.rest = rest;
-        let error = |kind| Err(ParseError::new(self.number, kind));
-        if line.len() >= MAX_LINE_BYTES {
-            return error(ParseErrorKind::LineTooLong);
-        }
-        if let Some(index) = line.find('\0') {
-            let column = line[..index].chars().count() + 1;
-            return error(ParseErrorKind::Nul { column });
-        }
-        Ok(Some((self.number, line)))
-    }
-
-    /// The line that continues a value: the next that is no comment, or an
-    /// empty one at the end of the file.
-    fn next_continued(&mut self) -> Result<&'a str, ParseError> {
-        while let Some((_, line)) = self.next()? {
-            if !is_comment(line.trim_start()) {
-                return Ok(line);
-            }
-        }
-        Ok("")
-    }
 }

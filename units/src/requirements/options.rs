@@ -1,5 +1,7 @@
 //! Reads the options of `[X-Fleet]` into [`Requirements`].
 
+use std::collections::BTreeSet;
+
 use crate::{Glob, MetadataConstraints, UnitFile, UnitName, expand_specifiers};
 
 use super::{RequirementError, Requirements};
@@ -52,7 +54,7 @@ impl Section<'_> {
             .iter()
             .flat_map(|option| self.file.list(SECTION, option))
             .flat_map(|line| split_quoted(&line))
-            .map(|written| Value { expanded: expand_specifiers(&written, self.name), written })
+            .map(|written| self.value(written))
             .collect()
     }
 
@@ -61,17 +63,25 @@ impl Section<'_> {
     fn words(&self, spellings: &[&str]) -> Vec<Value> {
         let split = |value: Value| {
             let words: Vec<_> = value.written.split_whitespace().map(str::to_owned).collect();
-            words.into_iter().map(|written| Value { expanded: expand_specifiers(&written, self.name), written })
+            words.into_iter().map(|written| self.value(written))
         };
         self.values(spellings).into_iter().flat_map(split).collect()
     }
 
-    /// Fleet's order: the first value of the first spelling that has one.
+    fn value(&self, written: String) -> Value {
+        Value { expanded: expand_specifiers(&written, self.name), written }
+    }
+
+    /// Fleet's order: the first value of the first spelling that has one. A
+    /// template's stays as written, so that contradictions with it are seen.
     fn machine_id(&self) -> Option<String> {
         ["MachineID", "X-ConditionMachineID", "X-ConditionMachineBootID"]
             .iter()
             .flat_map(|option| self.values(&[option]))
-            .map(|value| value.expanded)
+            .map(|value| match self.is_open(&value) {
+                true => value.written,
+                false => value.expanded,
+            })
             .find(|value| !value.is_empty())
     }
 
@@ -96,11 +106,16 @@ impl Section<'_> {
     }
 
     fn globs(&self, option: &'static str, spellings: &[&str]) -> Result<Vec<Glob>, RequirementError> {
-        let glob = |value: Value| match Glob::new(&value.expanded) {
-            glob if glob.is_valid() => Ok(glob),
-            _ => Err(RequirementError::Pattern { option, pattern: value.expanded }),
-        };
-        self.words(spellings).into_iter().map(glob).collect()
+        let mut globs = Vec::new();
+        for value in self.words(spellings) {
+            let glob = Glob::new(&value.expanded);
+            if glob.is_valid() {
+                globs.push(glob);
+            } else if !self.is_open(&value) {
+                return Err(RequirementError::Pattern { option, pattern: value.expanded });
+            }
+        }
+        Ok(globs)
     }
 
     /// The last value counts.
@@ -116,14 +131,13 @@ impl Section<'_> {
     }
 
     fn unknown(&self) -> Vec<String> {
-        let mut unknown: Vec<String> = Vec::new();
-        for option in self.file.options() {
-            let known = option.section != SECTION || KNOWN.contains(&option.name.as_str());
-            if !known && !unknown.contains(&option.name) {
-                unknown.push(option.name.clone());
-            }
-        }
-        unknown
+        let mut seen = BTreeSet::new();
+        let names = self.file.options().iter().filter(|option| option.section == SECTION);
+        names
+            .map(|option| option.name.as_str())
+            .filter(|name| !KNOWN.contains(name) && seen.insert(*name))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Whether a value says something only once there is an instance.
@@ -135,7 +149,7 @@ impl Section<'_> {
 /// Splits a line that both starts and ends with a double quote into values:
 /// quotes toggle, spaces outside them separate, and nothing is unescaped. Any
 /// other line is one value.
-fn split_quoted(line: &str) -> Vec<String> {
+pub(super) fn split_quoted(line: &str) -> Vec<String> {
     if !(line.starts_with('"') && line.ends_with('"')) {
         return vec![line.to_owned()];
     }
