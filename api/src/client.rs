@@ -1,0 +1,302 @@
+//! The client: one method a call.
+//!
+//! Each call opens a connection of its own. Over a unix socket that costs some microseconds, a stream needs one anyway,
+//! and nothing is set up that a single call does not use: a whole `fleetctl list-units` has ten milliseconds.
+
+mod connection;
+mod lines;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{Stream, TryStreamExt};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::{Method, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::v2::{
+    DestroyAnswer, DestroyRequest, MachineList, UnitList, UnitStatus, UnitText, UnitsAnswer, UnitsRequest, WatchLine,
+};
+use crate::{ApiError, Endpoint, ErrorEntity, paths, percent, v1};
+
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long an answer may take. The server answers a write once the store has it, and its first answer once it has
+/// loaded the cluster.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Names are left out of a query longer than this; the answer is then filtered here.
+const MAX_QUERY: usize = 16_384;
+
+/// Talks to one fleetd.
+#[derive(Clone, Debug)]
+pub struct Client {
+    endpoint: Endpoint,
+    connect_timeout: Duration,
+    request_timeout: Duration,
+}
+
+/// What to show of a unit's journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournalQuery {
+    /// How many lines of the past.
+    pub lines: u64,
+    /// Go on with what comes.
+    pub follow: bool,
+    /// An output mode of journalctl, such as `short` or `cat`.
+    pub output: String,
+    /// On which machine; where absent, the one that it is scheduled to.
+    pub machine: Option<String>,
+}
+
+impl Default for JournalQuery {
+    fn default() -> Self {
+        Self { lines: 10, follow: false, output: "short".to_owned(), machine: None }
+    }
+}
+
+impl Client {
+    /// A client for one endpoint. Nothing is connected yet.
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint, connect_timeout: CONNECT_TIMEOUT, request_timeout: REQUEST_TIMEOUT }
+    }
+
+    /// Waits no longer than this for an answer. Streams may go on for ever once they have begun.
+    #[must_use]
+    pub fn with_request_timeout(mut self, limit: Duration) -> Self {
+        self.request_timeout = limit;
+        self
+    }
+
+    /// Where it talks to.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    // API v1.
+
+    /// One unit.
+    pub async fn v1_unit(&self, name: &str) -> Result<v1::Unit, ApiError> {
+        self.get(&paths::v1_unit(name)).await
+    }
+
+    /// Creates a unit, or changes what is wanted of it.
+    pub async fn v1_set_unit(&self, unit: &v1::Unit) -> Result<(), ApiError> {
+        let body = self.encode(unit)?;
+        self.call(Method::PUT, &paths::v1_unit(&unit.name), Some(body)).await?;
+        Ok(())
+    }
+
+    /// Destroys a unit.
+    pub async fn v1_destroy_unit(&self, name: &str) -> Result<(), ApiError> {
+        self.call(Method::DELETE, &paths::v1_unit(name), None).await?;
+        Ok(())
+    }
+
+    /// All units, page by page.
+    pub async fn v1_units(&self) -> Result<Vec<v1::Unit>, ApiError> {
+        self.pages(paths::V1_UNITS, |page: v1::UnitPage| (page.units, page.next_page_token)).await
+    }
+
+    /// All unit states, page by page.
+    pub async fn v1_states(&self) -> Result<Vec<v1::UnitState>, ApiError> {
+        self.pages(paths::V1_STATE, |page: v1::UnitStatePage| (page.states, page.next_page_token)).await
+    }
+
+    /// All machines, page by page.
+    pub async fn v1_machines(&self) -> Result<Vec<v1::Machine>, ApiError> {
+        self.pages(paths::V1_MACHINES, |page: v1::MachinePage| (page.machines, page.next_page_token)).await
+    }
+
+    // API v2.
+
+    /// Creates and changes units.
+    pub async fn change_units(&self, request: &UnitsRequest) -> Result<UnitsAnswer, ApiError> {
+        self.post(paths::V2_UNITS, request).await
+    }
+
+    /// Destroys units.
+    pub async fn destroy(&self, request: &DestroyRequest) -> Result<DestroyAnswer, ApiError> {
+        self.post(paths::V2_DESTROY, request).await
+    }
+
+    /// The named units that exist; all of them where no name is given.
+    pub async fn units<S: AsRef<str>>(&self, names: &[S]) -> Result<UnitList, ApiError> {
+        let mut list: UnitList = self.get(&units_path(names, false)).await?;
+        list.units.retain(|unit| wanted(names, &unit.name));
+        Ok(list)
+    }
+
+    /// Watches the named units, or all. The first line is a snapshot.
+    pub async fn watch_units<S: AsRef<str>>(
+        &self,
+        names: &[S],
+    ) -> Result<impl Stream<Item = Result<WatchLine, ApiError>> + use<S>, ApiError> {
+        let names: Vec<String> = names.iter().map(|name| name.as_ref().to_owned()).collect();
+        let body = self.open(&units_path(&names, true)).await?;
+        let endpoint = self.endpoint.to_string();
+        Ok(lines::watch_lines(body, endpoint).try_filter_map(move |line| {
+            let line = only_wanted(&names, line);
+            async move { Ok(line) }
+        }))
+    }
+
+    /// A unit's text, as submitted.
+    pub async fn unit_text(&self, name: &str) -> Result<UnitText, ApiError> {
+        self.get(&paths::v2_text(name)).await
+    }
+
+    /// What `systemctl status` says of a unit, on the given machine or the one that it is scheduled to.
+    pub async fn unit_status(&self, name: &str, machine: Option<&str>) -> Result<UnitStatus, ApiError> {
+        let query = machine.map(|id| format!("?machine={}", percent::encode(id)));
+        self.get(&format!("{}{}", paths::v2_status(name), query.unwrap_or_default())).await
+    }
+
+    /// A unit's journal, chunk by chunk.
+    pub async fn journal(
+        &self,
+        name: &str,
+        query: &JournalQuery,
+    ) -> Result<impl Stream<Item = Result<Bytes, ApiError>> + use<>, ApiError> {
+        let mut path = format!(
+            "{}?lines={}&follow={}&output={}",
+            paths::v2_journal(name),
+            query.lines,
+            query.follow,
+            percent::encode(&query.output)
+        );
+        if let Some(machine) = &query.machine {
+            path.push_str("&machine=");
+            path.push_str(&percent::encode(machine));
+        }
+        self.open(&path).await
+    }
+
+    /// The machines that are present.
+    pub async fn machines(&self) -> Result<MachineList, ApiError> {
+        self.get(paths::V2_MACHINES).await
+    }
+
+    // How.
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
+        let body = self.call(Method::GET, path, None).await?;
+        self.decode(&body)
+    }
+
+    async fn post<T: DeserializeOwned>(&self, path: &str, request: &impl Serialize) -> Result<T, ApiError> {
+        let request = self.encode(request)?;
+        let body = self.call(Method::POST, path, Some(request)).await?;
+        self.decode(&body)
+    }
+
+    async fn pages<P, T>(&self, path: &str, split: impl Fn(P) -> (Vec<T>, String)) -> Result<Vec<T>, ApiError>
+    where
+        P: DeserializeOwned,
+    {
+        let (mut all, mut token) = split(self.get(path).await?);
+        while !token.is_empty() {
+            let next = format!("{path}?nextPageToken={}", percent::encode(&token));
+            let (entries, next_token) = split(self.get(&next).await?);
+            all.extend(entries);
+            token = next_token;
+        }
+        Ok(all)
+    }
+
+    /// One request with its whole answer, within the time that it may take.
+    async fn call(&self, method: Method, path: &str, body: Option<Bytes>) -> Result<Bytes, ApiError> {
+        self.within_limit(async {
+            let response = self.answer(method, path, body).await?;
+            self.whole(response).await
+        })
+        .await
+    }
+
+    /// A stream, which has to begin within the time that an answer may take.
+    async fn open(&self, path: &str) -> Result<impl Stream<Item = Result<Bytes, ApiError>> + use<>, ApiError> {
+        let response = self.within_limit(self.answer(Method::GET, path, None)).await?;
+        let endpoint = self.endpoint.to_string();
+        let body = response.into_body().into_data_stream();
+        Ok(TryStreamExt::map_err(body, move |error| connection::broken(&endpoint, &error)))
+    }
+
+    /// The head of a successful answer, or the server's words.
+    async fn answer(&self, method: Method, path: &str, body: Option<Bytes>) -> Result<Response<Incoming>, ApiError> {
+        let mut sender = connection::open(&self.endpoint, self.connect_timeout).await?;
+        let request = connection::request(&self.endpoint, method, path, body)?;
+        let response =
+            sender.send_request(request).await.map_err(|error| connection::broken(&self.endpoint, &error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let body = self.whole(response).await?;
+        let message = serde_json::from_slice::<ErrorEntity>(&body)
+            .map(|entity| entity.error.message)
+            .ok()
+            .filter(|message| !message.is_empty())
+            .unwrap_or_else(|| format!("fleetd answered {status}"));
+        Err(ApiError::Refused { status: status.as_u16(), message })
+    }
+
+    async fn whole(&self, response: Response<Incoming>) -> Result<Bytes, ApiError> {
+        let body = response.into_body().collect().await;
+        Ok(body.map_err(|error| connection::broken(&self.endpoint, &error))?.to_bytes())
+    }
+
+    async fn within_limit<T>(&self, call: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
+        tokio::time::timeout(self.request_timeout, call).await.unwrap_or_else(|_| {
+            Err(ApiError::TimedOut { endpoint: self.endpoint.to_string(), limit: self.request_timeout })
+        })
+    }
+
+    fn encode(&self, value: &impl Serialize) -> Result<Bytes, ApiError> {
+        serde_json::to_vec(value).map(Bytes::from).map_err(|error| self.senseless(&error))
+    }
+
+    fn decode<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, ApiError> {
+        serde_json::from_slice(body).map_err(|error| self.senseless(&error))
+    }
+
+    fn senseless(&self, error: &serde_json::Error) -> ApiError {
+        ApiError::BadAnswer { endpoint: self.endpoint.to_string(), reason: error.to_string() }
+    }
+}
+
+/// Where the named units are asked for: without names if they make too long a query, since the answer is filtered.
+fn units_path<S: AsRef<str>>(names: &[S], watch: bool) -> String {
+    let mut query: Vec<String> = names.iter().map(|name| format!("name={}", percent::encode(name.as_ref()))).collect();
+    if query.iter().map(String::len).sum::<usize>() > MAX_QUERY {
+        query.clear();
+    }
+    if watch {
+        query.push("watch=true".to_owned());
+    }
+    match query.is_empty() {
+        true => paths::V2_UNITS.to_owned(),
+        false => format!("{}?{}", paths::V2_UNITS, query.join("&")),
+    }
+}
+
+fn wanted<S: AsRef<str>>(names: &[S], name: &str) -> bool {
+    names.is_empty() || names.iter().any(|wanted| wanted.as_ref() == name)
+}
+
+/// The line without units that nobody asked for.
+fn only_wanted(names: &[String], line: WatchLine) -> Option<WatchLine> {
+    match line {
+        WatchLine::Snapshot { revision, mut units } => {
+            units.retain(|unit| wanted(names, &unit.name));
+            Some(WatchLine::Snapshot { revision, units })
+        }
+        WatchLine::Unit { ref unit, .. } => wanted(names, &unit.name).then_some(line),
+        WatchLine::Gone { ref name, .. } => wanted(names, name).then_some(line),
+        WatchLine::Stale { .. } => Some(line),
+        WatchLine::Other => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

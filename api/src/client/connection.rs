@@ -1,0 +1,79 @@
+//! One HTTP connection to a fleetd.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
+use hyper::{Method, Request};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+
+use crate::{ApiError, Endpoint};
+
+/// What this client calls itself.
+const AGENT: &str = concat!("fleet/", env!("CARGO_PKG_VERSION"));
+
+/// Connects. The connection ends when both the returned half and the answer are dropped.
+pub(super) async fn open(endpoint: &Endpoint, limit: Duration) -> Result<SendRequest<Full<Bytes>>, ApiError> {
+    let connected = timeout(limit, async {
+        match endpoint {
+            Endpoint::Unix(path) => Ok(speak_http(endpoint, UnixStream::connect(path).await?).await),
+            Endpoint::Http { host, port } => {
+                let stream = TcpStream::connect((host.as_str(), *port)).await?;
+                stream.set_nodelay(true)?;
+                Ok(speak_http(endpoint, stream).await)
+            }
+        }
+    });
+    let unreachable = |source: io::Error| ApiError::Unreachable { endpoint: endpoint.to_string(), source };
+    match connected.await {
+        Ok(Ok(sender)) => sender,
+        Ok(Err(error)) => Err(unreachable(error)),
+        Err(_) => Err(unreachable(io::Error::other(format!("not connected within {} s", limit.as_secs())))),
+    }
+}
+
+async fn speak_http<S>(endpoint: &Endpoint, stream: S) -> Result<SendRequest<Full<Bytes>>, ApiError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| broken(endpoint, &error))?;
+    // Its errors reach whoever waits for the answer.
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
+/// A request with the headers that every request has.
+pub(super) fn request(
+    endpoint: &Endpoint,
+    method: Method,
+    path: &str,
+    body: Option<Bytes>,
+) -> Result<Request<Full<Bytes>>, ApiError> {
+    let mut request =
+        Request::builder().method(method).uri(path).header(HOST, endpoint.authority()).header(USER_AGENT, AGENT);
+    if body.is_some() {
+        request = request.header(CONTENT_TYPE, "application/json");
+    }
+    request.body(Full::new(body.unwrap_or_default())).map_err(|error| broken(endpoint, &error))
+}
+
+/// What hyper says, down to the cause.
+pub(super) fn broken(endpoint: &impl ToString, error: &dyn Error) -> ApiError {
+    let mut reason = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !reason.contains(&text) {
+            reason = format!("{reason}: {text}");
+        }
+        cause = error.source();
+    }
+    ApiError::Broken { endpoint: endpoint.to_string(), reason }
+}

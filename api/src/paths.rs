@@ -1,0 +1,56 @@
+//! Where each resource lives. The server routes by these, the client asks for these.
+
+use crate::percent;
+
+/// Prefix of API v1.
+pub const V1: &str = "/fleet/v1";
+/// What API v1 was called before it was stable; both prefixes mean the same.
+pub const V1_ALPHA: &str = "/v1-alpha";
+/// Prefix of what fleet adds.
+pub const V2: &str = "/fleet/v2";
+
+/// Units of API v1; one unit is `V1_UNITS/NAME`.
+pub const V1_UNITS: &str = "/fleet/v1/units";
+/// Unit states of API v1.
+pub const V1_STATE: &str = "/fleet/v1/state";
+/// Machines of API v1.
+pub const V1_MACHINES: &str = "/fleet/v1/machines";
+
+/// Units of API v2: POST changes many, GET lists or watches.
+pub const V2_UNITS: &str = "/fleet/v2/units";
+/// POST destroys units.
+pub const V2_DESTROY: &str = "/fleet/v2/destroy";
+/// Machines of API v2.
+pub const V2_MACHINES: &str = "/fleet/v2/machines";
+
+/// One unit of API v1.
+pub fn v1_unit(name: &str) -> String {
+    format!("{V1_UNITS}/{}", percent::encode(name))
+}
+
+/// The text of a unit, as submitted.
+pub fn v2_text(name: &str) -> String {
+    format!("{V2_UNITS}/{}/text", percent::encode(name))
+}
+
+/// What `systemctl status` says of a unit on its machine.
+pub fn v2_status(name: &str) -> String {
+    format!("{V2_UNITS}/{}/status", percent::encode(name))
+}
+
+/// The journal of a unit on its machine.
+pub fn v2_journal(name: &str) -> String {
+    format!("{V2_UNITS}/{}/journal", percent::encode(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_encoded() {
+        assert_eq!(v1_unit("a@1.service"), "/fleet/v1/units/a@1.service");
+        assert_eq!(v2_text(r"a\x2d.mount"), "/fleet/v2/units/a%5Cx2d.mount/text");
+        assert_eq!(v2_status("a/b"), "/fleet/v2/units/a%2Fb/status");
+    }
+}

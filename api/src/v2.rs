@@ -1,0 +1,34 @@
+//! What fleet adds under `/fleet/v2/`: many units in one request, one stream of changes, journal and status without ssh.
+//!
+//! | call | request | answer |
+//! |---|---|---|
+//! | `POST /fleet/v2/units` | [`UnitsRequest`] | [`UnitsAnswer`] |
+//! | `POST /fleet/v2/destroy` | [`DestroyRequest`] | [`DestroyAnswer`] |
+//! | `GET /fleet/v2/units?name=A&name=B` | – | [`UnitList`] |
+//! | `GET /fleet/v2/units?name=A&watch=true` | – | one [`WatchLine`] a line, blank lines as keep-alives |
+//! | `GET /fleet/v2/units/NAME/text` | – | [`UnitText`] |
+//! | `GET /fleet/v2/units/NAME/status?machine=ID` | – | [`UnitStatus`] |
+//! | `GET /fleet/v2/units/NAME/journal?lines=N&follow=true&output=MODE&machine=ID` | – | text, chunk by chunk |
+//! | `GET /fleet/v2/machines` | – | [`MachineList`] |
+
+mod change;
+mod machine;
+mod view;
+mod watch;
+
+pub use change::{
+    DestroyAnswer, DestroyOutcome, DestroyRequest, Destroyed, Outcome, UnitChange, UnitOutcome, UnitsAnswer,
+    UnitsRequest,
+};
+pub use machine::{MachineList, MachineRef, MachineView};
+pub use view::{NoteKind, NoteView, Reached, StateView, UnitList, UnitStatus, UnitText, UnitView};
+pub use watch::WatchLine;
+
+/// The media type of a watch.
+pub const NDJSON: &str = "application/x-ndjson";
+
+/// For `skip_serializing_if`.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}
