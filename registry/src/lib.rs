@@ -5,6 +5,7 @@
 //! asks of the store.
 
 pub mod key;
+pub mod memory;
 pub mod record;
 pub mod step;
 pub mod store;

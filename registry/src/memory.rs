@@ -1,0 +1,26 @@
+//! The memory store: etcd v3's semantics as a synchronous state machine.
+//!
+//! [`Memory`] takes a request and the time and answers; it does no I/O, reads no clock, and the same requests at the
+//! same times give the same answers. The simulator drives it bare, the embedded registry makes it durable and serves
+//! it, and [`MemoryStore`] wraps it as a [`crate::Store`] for tests.
+//!
+//! Inside, `mvcc` holds every key's versions and the log of revisions, `leases` the leases and what hangs on them,
+//! `watchers` who waits for what. A watcher owns no queue: it is a position in the log, so that a slow one costs
+//! nothing but history.
+
+mod check;
+mod core;
+mod errors;
+mod journal;
+mod leases;
+mod mvcc;
+mod range;
+mod read;
+mod store;
+mod txn;
+mod watchers;
+
+pub use self::core::Memory;
+pub use journal::{Change, Saved, SavedVersion};
+pub use store::MemoryStore;
+pub use watchers::WatcherId;
