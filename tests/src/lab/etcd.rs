@@ -1,0 +1,133 @@
+//! A real etcd in the lab's network, beside the machines, as Debian packages it.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use nix::sys::signal::Signal;
+
+use super::client::Lab;
+use super::command::{Output, argv};
+use super::network;
+use super::protocol::Request;
+use super::requirements::is_installed;
+use super::wait::poll;
+
+/// A cluster of three elects its leader within two seconds; a slow disk may take longer.
+const READY_LIMIT: Duration = Duration::from_secs(30);
+
+/// Members lie at the end of the network: 192.0.2.251 to 253.
+const FIRST_ADDRESS: u8 = 251;
+
+/// A running etcd. It lives as long as its lab.
+#[derive(Clone, Copy, Debug)]
+pub struct Etcd<'a> {
+    lab: &'a Lab,
+    members: u8,
+}
+
+impl<'a> Etcd<'a> {
+    /// Starts all members and waits until the cluster answers.
+    pub(crate) fn start(lab: &'a Lab, members: u8) -> Result<Self> {
+        for (program, package) in [("etcd", "etcd-server"), ("etcdctl", "etcd-client")] {
+            if !is_installed(program) {
+                bail!("{program} is missing: install the Debian package {package}");
+            }
+        }
+        if members != 1 && members != 3 {
+            bail!("etcd has one or three members in a lab, not {members}");
+        }
+        let etcd = Self { lab, members };
+        for member in 1..=members {
+            etcd.start_member(member)?;
+        }
+        etcd.wait_ready(READY_LIMIT)?;
+        Ok(etcd)
+    }
+
+    /// Waits until the cluster has a leader and commits.
+    pub fn wait_ready(self, limit: Duration) -> Result<()> {
+        poll(limit, || {
+            self.etcdctl(["endpoint", "health", "--command-timeout=1s"])
+                .and_then(Output::ok)
+                .map(drop)
+                .map_err(|e| format!("{e:#}"))
+        })
+        .map_err(|reason| anyhow!("etcd does not answer: {reason}"))
+    }
+
+    /// Starts a member that was killed, with the data that it had.
+    pub fn start_member(self, member: u8) -> Result<()> {
+        let address = self.address(member)?;
+        let client = format!("http://{address}:2379");
+        let peer = format!("http://{address}:2380");
+        let all: Vec<String> = (1..=self.members)
+            .map(|m| Ok(format!("etcd{m}=http://{}:2380", self.address(m)?)))
+            .collect::<Result<_>>()?;
+        let name = name(member);
+        let flags = [
+            ("name", name.as_str()),
+            ("data-dir", "data"),
+            ("listen-client-urls", &client),
+            ("advertise-client-urls", &client),
+            ("listen-peer-urls", &peer),
+            ("initial-advertise-peer-urls", &peer),
+            ("initial-cluster", &all.join(",")),
+            ("initial-cluster-token", self.lab.name()),
+            ("logger", "zap"),
+            ("log-level", "warn"),
+        ];
+        let command = std::iter::once("etcd".to_owned())
+            .chain(flags.iter().map(|(flag, value)| format!("--{flag}={value}")))
+            .collect();
+        self.lab.request(&Request::StartDaemon { name: name.clone(), command })
+    }
+
+    /// Kills a member; its data stays.
+    pub fn kill(self, member: u8) -> Result<()> {
+        self.signal(member, Signal::SIGKILL)
+    }
+
+    /// Stops a member from doing anything, without its knowing.
+    pub fn pause(self, member: u8) -> Result<()> {
+        self.signal(member, Signal::SIGSTOP)
+    }
+
+    /// Ends [`Etcd::pause`].
+    pub fn resume(self, member: u8) -> Result<()> {
+        self.signal(member, Signal::SIGCONT)
+    }
+
+    fn signal(self, member: u8, signal: Signal) -> Result<()> {
+        self.lab.request(&Request::SignalDaemon { name: name(member), signal: signal as i32 })
+    }
+
+    /// The number of members.
+    pub fn members(self) -> u8 {
+        self.members
+    }
+
+    /// Where each member serves clients.
+    pub fn client_urls(self) -> Vec<String> {
+        (1..=self.members)
+            .filter_map(|member| self.address(member).ok())
+            .map(|address| format!("http://{address}:2379"))
+            .collect()
+    }
+
+    /// Runs etcdctl against all members.
+    pub fn etcdctl<'s>(self, args: impl IntoIterator<Item = &'s str>) -> Result<Output> {
+        let endpoints = format!("--endpoints={}", self.client_urls().join(","));
+        let command = ["env", "ETCDCTL_API=3", "etcdctl", &endpoints];
+        self.lab.net_exec(argv(command).into_iter().chain(argv(args)))
+    }
+
+    fn address(self, member: u8) -> Result<String> {
+        let offset = member.checked_sub(1).filter(|_| member <= self.members);
+        let offset = offset.with_context(|| format!("etcd has no member {member}"))?;
+        Ok(network::address(FIRST_ADDRESS + offset).to_string())
+    }
+}
+
+fn name(member: u8) -> String {
+    format!("etcd{member}")
+}

@@ -1,0 +1,58 @@
+//! The lab process before it has namespaces of its own: it sweeps, takes its name and its
+//! cgroup, and becomes `unshare`.
+//!
+//! Its pid and start time survive that, so the lab is named after the very process whose end
+//! ends it: `unshare --kill-child` has the kernel kill the lab's PID 1 when it dies itself,
+//! and with its PID 1 the whole pid namespace.
+
+use std::convert::Infallible;
+use std::env;
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{self, Command};
+
+use anyhow::{Context, Result, bail};
+
+use super::cgroup::LabGroups;
+use super::layout::{Layout, base_dir};
+use super::owner::Owner;
+use super::protocol::Hello;
+use super::requirements::{check_requirements, search_path};
+use super::sweep::sweep;
+
+/// Unix sockets have short names.
+const LONGEST_SOCKET_PATH: usize = 107;
+
+/// Becomes the lab process. Returns only if that failed, having told whoever wanted a lab.
+pub fn hold() -> Result<()> {
+    let Err(e) = become_lab();
+    let hello = serde_json::to_string(&Hello::Failed(format!("{e:#}")))?;
+    writeln!(io::stdout(), "{hello}")?;
+    process::exit(1)
+}
+
+fn become_lab() -> Result<Infallible> {
+    check_requirements()?;
+    sweep()?;
+    let name = Owner::current()?.to_string();
+    let base = base_dir();
+    if ["/run", "/tmp"].iter().any(|dir| base.starts_with(dir)) {
+        bail!("labs cannot keep their disks in {}: machines have their own", base.display());
+    }
+    let layout = Layout::new(&base, &name);
+    if layout.control().as_os_str().len() > LONGEST_SOCKET_PATH {
+        bail!("the path of the folder for labs is too long: {}", base.display());
+    }
+    fs::create_dir_all(layout.dir())
+        .with_context(|| format!("cannot make the lab's folder {}", layout.dir().display()))?;
+    LabGroups::new(&name)?.create_and_enter()?;
+    let program = env::current_exe().context("cannot find the lab's own program")?;
+    let error = Command::new("unshare")
+        .args(["--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "--net", "--"])
+        .arg(program)
+        .args(["serve", &name])
+        .env("PATH", search_path())
+        .exec();
+    Err(error).context("cannot run unshare")
+}

@@ -1,0 +1,7 @@
+//! Booted clusters for fleet's end-to-end tests, the demo, and the benchmarks.
+//!
+//! [`lab`] boots real machines (each with its own systemd, D-Bus, journal, disk, and
+//! network address) and knows nothing of fleet; [`cluster`] installs fleet on them.
+
+pub mod cluster;
+pub mod lab;
