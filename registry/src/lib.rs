@@ -4,12 +4,21 @@
 //! fleet keeps in one, [`key`] where each lives, [`step`] the shape of every state machine in fleet and of what it
 //! asks of the store.
 
+pub mod jitter;
 pub mod key;
 pub mod memory;
+pub mod mirror;
 pub mod record;
+pub mod session;
+pub mod shell;
 pub mod step;
 pub mod store;
+pub mod view;
 
+pub use jitter::Jitter;
 pub use key::{Key, Layout};
+pub use mirror::{KvChange, Mirror, MirrorConfig, MirrorEffect, MirrorInput};
+pub use session::{Evidence, Session, SessionConfig, SessionEffect, SessionEvent, SessionInput};
 pub use step::{CallId, Mono, Now, Owner, StateMachine, StoreEffect, StoreEvent, WatchId};
 pub use store::Store;
+pub use view::{Change, Contents, View};
