@@ -5,7 +5,9 @@
 //! asks of the store.
 
 pub mod jitter;
+pub mod etcd;
 pub mod key;
+pub mod loopback;
 pub mod memory;
 pub mod mirror;
 pub mod record;
@@ -13,6 +15,7 @@ pub mod session;
 pub mod shell;
 pub mod step;
 pub mod store;
+mod wire;
 pub mod view;
 
 pub use jitter::Jitter;
