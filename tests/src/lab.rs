@@ -27,6 +27,7 @@
 //! - Only cgroup folders and a disk folder can outlive a lab that was killed. Their names
 //!   tell whose they were, and the next lab sweeps them ([`sweep`]).
 
+mod builder;
 pub mod cgroup;
 mod client;
 mod command;
@@ -35,6 +36,7 @@ mod etcd;
 pub mod hold;
 mod image;
 mod layout;
+mod logs;
 mod machine;
 mod network;
 mod node;
@@ -47,10 +49,12 @@ mod spec;
 pub mod sweep;
 mod wait;
 
-pub use client::{Lab, LabBuilder};
+pub use builder::LabBuilder;
+pub use client::Lab;
 pub use command::{Output, Streaming};
 pub use etcd::Etcd;
 pub use layout::base_dir;
+pub(crate) use network::address as node_ip;
 pub use node::Node;
 pub use requirements::check_requirements;
 pub use spec::{FileSpec, LabSpec};

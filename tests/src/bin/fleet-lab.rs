@@ -95,17 +95,16 @@ fn run(options: Options) -> Result<()> {
 
 fn up(number: u8, keep: bool) -> Result<()> {
     let begin = Instant::now();
-    let builder = Lab::builder().machines(number);
-    let lab = if keep { builder.keep() } else { builder }.start()?;
+    let lab = Lab::builder().machines(number).start()?;
     println!("{} booted {number} machines in {:.2} s", lab.name(), begin.elapsed().as_secs_f64());
     for node in lab.nodes() {
         println!("{}  {}  {}", node.number(), node.name(), node.ip());
     }
     if keep {
         println!("fleet-lab exec NODE COMMAND runs a command on one; fleet-lab down ends them");
-    } else {
-        println!("they last until standard input ends");
-        io::copy(&mut io::stdin().lock(), &mut io::sink())?;
+        return lab.leave();
     }
+    println!("they last until standard input ends");
+    io::copy(&mut io::stdin().lock(), &mut io::sink())?;
     Ok(())
 }

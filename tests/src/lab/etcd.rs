@@ -44,6 +44,11 @@ impl<'a> Etcd<'a> {
         Ok(etcd)
     }
 
+    /// The etcd that runs in this lab already.
+    pub(crate) fn of(lab: &'a Lab, members: u8) -> Self {
+        Self { lab, members }
+    }
+
     /// Waits until the cluster has a leader and commits.
     pub fn wait_ready(self, limit: Duration) -> Result<()> {
         poll(limit, || {
@@ -108,10 +113,12 @@ impl<'a> Etcd<'a> {
 
     /// Where each member serves clients.
     pub fn client_urls(self) -> Vec<String> {
-        (1..=self.members)
-            .filter_map(|member| self.address(member).ok())
-            .map(|address| format!("http://{address}:2379"))
-            .collect()
+        Self::urls(self.members)
+    }
+
+    /// Where the members of an etcd of this size serve clients, running or not.
+    pub(crate) fn urls(members: u8) -> Vec<String> {
+        (0..members).map(|i| format!("http://{}:2379", network::address(FIRST_ADDRESS + i))).collect()
     }
 
     /// Runs etcdctl against all members.

@@ -7,7 +7,7 @@
 
 use std::convert::Infallible;
 use std::env;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{self, Command};
@@ -17,9 +17,12 @@ use anyhow::{Context, Result, bail};
 use super::cgroup::LabGroups;
 use super::layout::{Layout, base_dir};
 use super::owner::Owner;
-use super::protocol::Hello;
+use super::protocol::FirstWord;
 use super::requirements::{check_requirements, search_path};
 use super::sweep::sweep;
+
+/// The lab process's own log, among the consoles of machines.
+pub(crate) const LOG: &str = "lab";
 
 /// Unix sockets have short names.
 const LONGEST_SOCKET_PATH: usize = 107;
@@ -27,8 +30,8 @@ const LONGEST_SOCKET_PATH: usize = 107;
 /// Becomes the lab process. Returns only if that failed, having told whoever wanted a lab.
 pub fn hold() -> Result<()> {
     let Err(e) = become_lab();
-    let hello = serde_json::to_string(&Hello::Failed(format!("{e:#}")))?;
-    writeln!(io::stdout(), "{hello}")?;
+    let word: FirstWord = Err(format!("{e:#}"));
+    writeln!(io::stdout(), "{}", serde_json::to_string(&word)?)?;
     process::exit(1)
 }
 
@@ -40,6 +43,9 @@ fn become_lab() -> Result<Infallible> {
     if ["/run", "/tmp"].iter().any(|dir| base.starts_with(dir)) {
         bail!("labs cannot keep their disks in {}: machines have their own", base.display());
     }
+    if !base.is_absolute() {
+        bail!("the folder for labs must be an absolute path, not {}", base.display());
+    }
     let layout = Layout::new(&base, &name);
     if layout.control().as_os_str().len() > LONGEST_SOCKET_PATH {
         bail!("the path of the folder for labs is too long: {}", base.display());
@@ -47,12 +53,15 @@ fn become_lab() -> Result<Infallible> {
     fs::create_dir_all(layout.dir())
         .with_context(|| format!("cannot make the lab's folder {}", layout.dir().display()))?;
     LabGroups::new(&name)?.create_and_enter()?;
+    // A lab may outlive the terminal that it was started from, and holds on to no pipe of it.
+    let log = File::create(layout.console(LOG)).context("cannot make the lab's log")?;
     let program = env::current_exe().context("cannot find the lab's own program")?;
     let error = Command::new("unshare")
         .args(["--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "--net", "--"])
         .arg(program)
         .args(["serve", &name])
         .env("PATH", search_path())
+        .stderr(log)
         .exec();
     Err(error).context("cannot run unshare")
 }

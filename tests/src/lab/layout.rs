@@ -35,6 +35,11 @@ impl Layout {
         self.dir.join("control")
     }
 
+    /// What the lab process said when the lab was made.
+    pub(crate) fn hello(&self) -> PathBuf {
+        self.dir.join("lab.json")
+    }
+
     /// What all machines have and the host's root has not: the middle layer.
     pub(crate) fn common(&self) -> PathBuf {
         self.dir.join("common")

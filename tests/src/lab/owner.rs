@@ -6,8 +6,7 @@
 
 use std::fmt;
 use std::fs;
-
-use anyhow::{Context, Result};
+use std::io;
 
 const PREFIX: &str = "fleet-lab-";
 
@@ -21,9 +20,13 @@ pub struct Owner {
 
 impl Owner {
     /// The calling process.
-    pub fn current() -> Result<Self> {
-        let pid = std::process::id();
-        let started = start_time(pid).with_context(|| format!("cannot read the start time in /proc/{pid}/stat"))?;
+    pub fn current() -> io::Result<Self> {
+        Self::of(std::process::id())
+    }
+
+    /// The process that has this pid now.
+    pub(crate) fn of(pid: u32) -> io::Result<Self> {
+        let started = start_time(pid).ok_or_else(|| io::Error::other(format!("there is no process {pid}")))?;
         Ok(Self { pid, started })
     }
 

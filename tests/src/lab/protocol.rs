@@ -3,30 +3,30 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
-/// The first line that the lab process prints, on its standard output.
+/// What the lab process says of the lab that it has made, machines still off. It is in the
+/// lab's folder too.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Hello {
-    /// The lab is there; its machines are not booted yet.
-    Ready {
-        /// The lab's name, which is the name of its folders.
-        name: String,
-        /// The lab's folder.
-        dir: PathBuf,
-        /// The number of machines.
-        machines: u8,
-    },
-    /// There will be no lab.
-    Failed(String),
+pub struct Hello {
+    /// The lab's name, which is the name of its folders.
+    pub(crate) name: String,
+    /// The number of machines.
+    pub(crate) machines: u8,
 }
+
+/// The only line that the lab process prints on its standard output: what it has made, or why
+/// there is no lab.
+pub(crate) type FirstWord = Result<Hello, String>;
 
 /// A request to the lab process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Request {
+    /// Outlive whoever started the lab.
+    Stay,
     /// Boot these machines, all at once, and answer when all are booted.
     Boot(Vec<u8>),
     /// Kill a machine as a power cut would, and answer when nothing of it runs any more.
@@ -59,7 +59,7 @@ pub enum Response {
 }
 
 /// Sends one request to the lab process and waits for the answer.
-pub(crate) fn call(socket: &Path, request: &Request) -> Result<()> {
+pub(crate) fn call(socket: &Path, request: &Request) -> anyhow::Result<()> {
     let mut stream =
         UnixStream::connect(socket).with_context(|| format!("cannot reach the lab process at {}", socket.display()))?;
     serde_json::to_writer(&mut stream, request)?;

@@ -1,10 +1,12 @@
 //! The lab process: PID 1 of the lab's pid namespace. It builds the lab, boots machines when
 //! asked to, and ends with whoever holds its standard input.
 
+use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -14,33 +16,26 @@ use super::cgroup::LabGroups;
 use super::daemon::Daemons;
 use super::layout::{Layout, base_dir};
 use super::machine::Machine;
-use super::protocol::{Hello, Request, Response};
+use super::protocol::{FirstWord, Hello, Request, Response};
 use super::spec::{LabSpec, MOST_MACHINES, machine_name};
 use super::{image, network, overlay};
 
 /// Builds the lab that standard input describes, and serves it until it is ended.
 ///
-/// The description is one line; the end of the input after it ends the lab, unless the
-/// description says that it is to be kept.
+/// The description is one line; the end of the input after it ends the lab, unless the lab
+/// was told to stay.
 pub fn serve(name: &str) -> Result<()> {
     let built = build(name);
-    let hello = match &built {
-        Ok(lab) => {
-            Hello::Ready { name: name.to_owned(), dir: lab.layout.dir().to_owned(), machines: lab.spec.machines }
-        }
-        Err(e) => Hello::Failed(format!("{e:#}")),
+    let word: FirstWord = match &built {
+        Ok(lab) => Ok(lab.hello.clone()),
+        Err(e) => Err(format!("{e:#}")),
     };
-    let mut stdout = io::stdout().lock();
-    serde_json::to_writer(&mut stdout, &hello)?;
-    stdout.write_all(b"\n")?;
-    stdout.flush()?;
-    drop(stdout);
+    writeln!(io::stdout(), "{}", serde_json::to_string(&word)?)?;
     // Who starts the lab has been told why there is none.
     let Ok(lab) = built else { process::exit(1) };
-    if !lab.spec.keep {
-        thread::spawn(end_with_input);
-    }
     let lab = Arc::new(lab);
+    let watched = Arc::clone(&lab);
+    thread::spawn(move || end_with_input(&watched));
     for stream in lab.listener.incoming() {
         let stream = stream.context("cannot accept a connection")?;
         let lab = Arc::clone(&lab);
@@ -50,14 +45,17 @@ pub fn serve(name: &str) -> Result<()> {
 }
 
 /// The kernel ends the whole lab with this process, which is its PID 1.
-fn end_with_input() {
+fn end_with_input(lab: &Served) {
     let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
-    process::exit(0);
+    if !lab.stay.load(Ordering::SeqCst) {
+        process::exit(0);
+    }
 }
 
 struct Served {
-    spec: LabSpec,
-    layout: Layout,
+    hello: Hello,
+    /// Whether the lab is to outlive whoever holds its standard input.
+    stay: AtomicBool,
     listener: UnixListener,
     machines: Vec<Mutex<Machine>>,
     daemons: Mutex<Daemons>,
@@ -89,7 +87,9 @@ fn build(name: &str) -> Result<Served> {
     let socket = layout.control();
     let listener = UnixListener::bind(&socket).with_context(|| format!("cannot listen on {}", socket.display()))?;
     let daemons = Mutex::new(Daemons::new(layout.clone()));
-    Ok(Served { spec, layout, listener, machines, daemons })
+    let hello = Hello { name: name.to_owned(), machines: spec.machines };
+    fs::write(layout.hello(), serde_json::to_vec(&hello)?).context("cannot write to the lab's folder")?;
+    Ok(Served { hello, stay: AtomicBool::new(false), listener, machines, daemons })
 }
 
 fn answer(lab: &Served, stream: UnixStream) {
@@ -112,6 +112,10 @@ fn answer(lab: &Served, stream: UnixStream) {
 impl Served {
     fn carry_out(&self, request: Request) -> Result<()> {
         match request {
+            Request::Stay => {
+                self.stay.store(true, Ordering::SeqCst);
+                Ok(())
+            }
             Request::Boot(numbers) => self.boot(&numbers),
             Request::PowerOff(number) => self.machine(number)?.power_off(),
             Request::AwaitOff(number) => self.machine(number)?.await_off(),
@@ -134,7 +138,7 @@ impl Served {
     fn machine(&self, number: u8) -> Result<MutexGuard<'_, Machine>> {
         let index = usize::from(number).checked_sub(1);
         let machine = index.and_then(|i| self.machines.get(i));
-        machine.map(lock).with_context(|| format!("there is no machine {number}: this lab has {}", self.spec.machines))
+        machine.map(lock).with_context(|| format!("there is no machine {number}: this lab has {}", self.hello.machines))
     }
 }
 

@@ -56,8 +56,6 @@ pub struct LabSpec {
     pub(crate) machine_files: Vec<(u8, FileSpec)>,
     /// Machines whose disk is a tmpfs of this many bytes.
     pub(crate) small_disks: Vec<(u8, u64)>,
-    /// The lab outlives whoever started it.
-    pub(crate) keep: bool,
 }
 
 /// A machine's name: its hostname, its name for nspawn, and the name of its folders.
