@@ -1,1 +1,4 @@
 //! Decides which machine of a fleet cluster runs which unit.
+#![forbid(unsafe_code)]
+
+pub mod placement;

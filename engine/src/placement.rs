@@ -1,0 +1,25 @@
+//! Which machine is to run which unit: pure decisions over a copy of the cluster's facts.
+//!
+//! [`Cluster`] takes facts (machines, units, schedules found, acknowledgements) and marks dirty what each concerns.
+//! [`Cluster::pass`] decides about that, and [`Cluster::take_plan`] answers the schedules that changed. Nothing here
+//! reads a clock, a random number, or the registry: the same facts give the same decisions.
+
+mod cluster;
+mod decision;
+mod explain;
+mod facts;
+mod filter;
+mod group;
+mod load;
+mod machine;
+mod pass;
+mod patterns;
+mod plan;
+mod slots;
+mod unit;
+
+pub use cluster::{Cluster, MAX_UNITS};
+pub use decision::{Blocker, Decision, Departure, Invalid, Outcome, Rejection, Rejections, RunnerUp, Tally};
+pub use explain::Explanation;
+pub use facts::{MachineFacts, Presence, UnitSpec};
+pub use plan::MachinePlan;

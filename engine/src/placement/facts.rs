@@ -1,0 +1,85 @@
+//! What placement is told: machines and units, as the registry's records have them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fleet_registry::record::{ContentKey, Target};
+use fleet_units::{DesiredState, MachineId, Requirements};
+
+/// Whether a machine is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// Its lease lives.
+    Present,
+    /// Its record is gone, but that is not taken as its loss (yet): nothing moves.
+    Held,
+    /// It is lost: what it held may run elsewhere.
+    Gone,
+}
+
+/// A machine, as decisions see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineFacts {
+    /// Which.
+    pub id: MachineId,
+    /// Its metadata, with the operator's overrides.
+    pub metadata: BTreeMap<String, String>,
+    /// Whether it is there.
+    pub presence: Presence,
+    /// It has not carried out the schedule that it found on its return: it is given nothing new.
+    pub catching_up: bool,
+    /// An operator wants it to get nothing new.
+    pub cordoned: bool,
+    /// An operator wants it empty.
+    pub draining: bool,
+    /// It carries the embedded registry: last among equals.
+    pub carries_registry: bool,
+}
+
+impl MachineFacts {
+    /// A present machine of which nothing else is known.
+    #[must_use]
+    pub fn new(id: MachineId) -> Self {
+        Self {
+            id,
+            metadata: BTreeMap::new(),
+            presence: Presence::Present,
+            catching_up: false,
+            cordoned: false,
+            draining: false,
+            carries_registry: false,
+        }
+    }
+
+    /// Whether it may be given units at all.
+    pub(super) fn is_open(&self) -> bool {
+        self.presence == Presence::Present && !self.catching_up && !self.cordoned && !self.draining
+    }
+}
+
+/// A unit, as decisions see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnitSpec {
+    /// Create revision of its record: which unit of its name it is.
+    pub uid: i64,
+    /// Its text.
+    pub content: ContentKey,
+    /// What people want of it.
+    pub desired: DesiredState,
+    /// Restart generation.
+    pub restarts: u64,
+    /// What it asks of a machine, or why its text cannot be used.
+    pub requirements: Result<Arc<Requirements>, Arc<str>>,
+}
+
+impl UnitSpec {
+    /// What its machine is to do with it; none when it needs no machine.
+    #[must_use]
+    pub fn target(&self) -> Option<Target> {
+        match self.desired {
+            DesiredState::Inactive => None,
+            DesiredState::Loaded => Some(Target::Loaded),
+            DesiredState::Launched => Some(Target::Launched),
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Whether one machine can take one unit: the filters, in fleet's order, each with its reason.
+//!
+//! What ties units to each other by `MachineOf=` is not a filter but the business of [`super::group`]; only a global
+//! peer, which is nobody's group, is looked for here.
+
+use std::collections::BTreeSet;
+
+use super::cluster::{Cluster, MAX_UNITS};
+use super::decision::Rejection;
+use super::facts::Presence;
+use super::machine::Machine;
+use super::slots::{MachineIx, PatternIx, UnitIx};
+
+impl Cluster {
+    /// Why a machine cannot be given a unit that it does not have.
+    pub(super) fn rejection_new(&self, unit: UnitIx, machine: MachineIx) -> Option<Rejection> {
+        self.rejection_by_demands(unit, machine)
+            .or_else(|| self.rejection_by_neighbours(unit, machine))
+            .or_else(|| self.rejection_by_stopping(unit, machine))
+            .or_else(|| rejection_by_state(&self.machines[machine]))
+    }
+
+    /// Why a machine cannot keep a unit that it has. A machine that is catching up, cordoned or full keeps what it has.
+    pub(super) fn rejection_kept(&self, unit: UnitIx, machine: MachineIx) -> Option<Rejection> {
+        self.rejection_by_demands(unit, machine).or_else(|| self.rejection_by_neighbours(unit, machine)).or_else(|| {
+            let drains = self.machines[machine].facts.draining && !self.units[unit].is_global();
+            drains.then_some(Rejection::Draining)
+        })
+    }
+
+    /// `MachineID=`, `MachineMetadata=`, and global units named by `MachineOf=`.
+    fn rejection_by_demands(&self, unit: UnitIx, machine: MachineIx) -> Option<Rejection> {
+        let wanted = self.units[unit].requirements()?;
+        let entry = &self.machines[machine];
+        if let Some(id) = &wanted.machine_id
+            && !entry.facts.id.matches(id)
+        {
+            return Some(Rejection::OtherMachine { wanted: id.clone() });
+        }
+        if let Some((key, values)) = wanted.metadata.first_unmet(&entry.facts.metadata) {
+            return Some(Rejection::Metadata { key: key.to_owned(), wanted: values.clone() });
+        }
+        let is_missing = |peer: &&fleet_units::UnitName| {
+            let peer = self.units.find(peer.as_str());
+            peer.is_some_and(|peer| self.units[peer].is_global() && !entry.units.contains(&peer))
+        };
+        let peer = wanted.machine_of.iter().find(is_missing)?;
+        Some(Rejection::PeerNotHere { peer: peer.clone() })
+    }
+
+    /// `Conflicts=` of either side, and `Replaces=` of those who are there.
+    fn rejection_by_neighbours(&self, unit: UnitIx, machine: MachineIx) -> Option<Rejection> {
+        if let Some(with) = self.conflict_on(unit, machine) {
+            return Some(Rejection::Conflict { with: self.units[with].name.clone() });
+        }
+        let by = self.replacer_on(unit, machine)?;
+        Some(Rejection::Replaced { by: self.units[by].name.clone() })
+    }
+
+    /// A listed unit that conflicts.
+    fn conflict_on(&self, unit: UnitIx, machine: MachineIx) -> Option<UnitIx> {
+        let entry = &self.machines[machine];
+        let this = &self.units[unit];
+        let here = entry.units.contains(&unit);
+        // The counters tell whether there is one; only then are the units looked at for who it is.
+        let others = |count: Option<&u32>, itself: bool| count.copied().unwrap_or(0) > u32::from(here && itself);
+        let matches =
+            |p: &PatternIx| others(entry.conflict_matches.get(p), this.conflicts.matching.binary_search(p).is_ok());
+        let holds = |p: &PatternIx| others(entry.conflict_holders.get(p), this.conflicts.own.binary_search(p).is_ok());
+        if !this.conflicts.own.iter().any(matches) && !this.conflicts.matching.iter().any(holds) {
+            return None;
+        }
+        let conflicts = |other: &UnitIx| *other != unit && self.units[*other].conflicts.touches(&this.conflicts);
+        self.first_by_name(entry.units.iter().copied().filter(conflicts))
+    }
+
+    /// A listed unit whose `Replaces=` names this one, unless this one in turn (or by way of others) replaces that:
+    /// units that replace each other in a circle would chase each other for ever, so the rule does not hold for them.
+    fn replacer_on(&self, unit: UnitIx, machine: MachineIx) -> Option<UnitIx> {
+        let entry = &self.machines[machine];
+        let this = &self.units[unit];
+        if this.is_global() || !this.replaces.matching.iter().any(|p| entry.replacers.contains_key(p)) {
+            return None;
+        }
+        let replaces = |other: &UnitIx| {
+            *other != unit
+                && self.units[*other].replaces.points_at(&this.replaces)
+                && !self.replaces_transitively(unit, *other)
+        };
+        self.first_by_name(entry.units.iter().copied().filter(replaces))
+    }
+
+    /// Whether `from` replaces `to`, itself or by way of others.
+    fn replaces_transitively(&self, from: UnitIx, to: UnitIx) -> bool {
+        let mut seen = BTreeSet::from([from]);
+        let mut stack = vec![from];
+        while let Some(unit) = stack.pop() {
+            for &pattern in &self.units[unit].replaces.own {
+                for &next in self.replaces.matches(pattern) {
+                    if next == to {
+                        return true;
+                    }
+                    if seen.insert(next) {
+                        stack.push(next);
+                    }
+                }
+            }
+        }
+        false
+    }
+
+    /// A unit that conflicts and that the machine has not acknowledged as stopped.
+    fn rejection_by_stopping(&self, unit: UnitIx, machine: MachineIx) -> Option<Rejection> {
+        let this = &self.units[unit];
+        let conflicts = |other: &UnitIx| *other != unit && self.units[*other].conflicts.touches(&this.conflicts);
+        let with = self.first_by_name(self.machines[machine].leaving.keys().copied().filter(conflicts))?;
+        Some(Rejection::StillStopping { unit: self.units[with].name.clone() })
+    }
+
+    fn first_by_name(&self, units: impl Iterator<Item = UnitIx>) -> Option<UnitIx> {
+        units.min_by(|a, b| self.units[*a].name.cmp(&self.units[*b].name))
+    }
+}
+
+/// What keeps a machine from being given anything.
+pub(super) fn rejection_by_state(machine: &Machine) -> Option<Rejection> {
+    let facts = &machine.facts;
+    if facts.presence != Presence::Present {
+        Some(Rejection::Absent)
+    } else if facts.draining {
+        Some(Rejection::Draining)
+    } else if facts.cordoned {
+        Some(Rejection::Cordoned)
+    } else if facts.catching_up {
+        Some(Rejection::CatchingUp)
+    } else if machine.units.len() >= MAX_UNITS {
+        Some(Rejection::Full)
+    } else {
+        None
+    }
+}

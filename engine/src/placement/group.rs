@@ -1,0 +1,329 @@
+//! Units that `MachineOf=` ties together, settled as one.
+//!
+//! Members never move for the sake of those who follow them: where some are placed already, the others join them there
+//! or wait. Members of which none is placed are placed together, all or none.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fleet_units::UnitName;
+
+use super::cluster::Cluster;
+use super::decision::{Blocker, Departure, Invalid, Outcome, Rejection, Rejections};
+use super::facts::Presence;
+use super::slots::{MachineIx, UnitIx};
+
+/// What is left to do after a group was looked at.
+#[derive(Debug)]
+pub(super) enum Placement {
+    /// Find one machine for all of these.
+    Together(Vec<UnitIx>),
+    /// Put this one on the machine where its peers are.
+    Join {
+        unit: UnitIx,
+        machine: MachineIx,
+        /// One of the peers.
+        peer: UnitIx,
+    },
+}
+
+impl Placement {
+    /// Its first member in the order in which units are decided.
+    pub(super) fn first(&self) -> UnitIx {
+        match self {
+            Self::Together(members) => members[0],
+            Self::Join { unit, .. } => *unit,
+        }
+    }
+}
+
+impl Cluster {
+    /// All units tied to this one, itself included, that are to be given a machine; in the order of decisions.
+    pub(super) fn group_of(&self, unit: UnitIx) -> Vec<UnitIx> {
+        let mut seen = BTreeSet::from([unit]);
+        let mut stack = vec![unit];
+        while let Some(unit) = stack.pop() {
+            let entry = &self.units[unit];
+            let peers = entry.requirements().into_iter().flat_map(|wanted| &wanted.machine_of);
+            let peers = peers.filter_map(|peer| self.units.find(peer.as_str()));
+            let followers = self.followers.get(&entry.name).into_iter().flatten().copied();
+            for other in peers.chain(followers) {
+                if self.units[other].is_placeable() && seen.insert(other) {
+                    stack.push(other);
+                }
+            }
+        }
+        self.in_order(seen)
+    }
+
+    /// Units in the order in which they are decided.
+    pub(super) fn in_order(&self, units: impl IntoIterator<Item = UnitIx>) -> Vec<UnitIx> {
+        let mut units: Vec<UnitIx> = units.into_iter().collect();
+        if units.len() > 1 {
+            units.sort_by_cached_key(|&unit| self.units[unit].seniority());
+        }
+        units
+    }
+
+    /// The members of the group that this one must be with.
+    fn peers_among<'a>(&'a self, unit: UnitIx, group: &'a [UnitIx]) -> impl Iterator<Item = UnitIx> + 'a {
+        let wanted = self.units[unit].requirements().into_iter().flat_map(|wanted| &wanted.machine_of);
+        wanted
+            .filter_map(|peer| self.units.find(peer.as_str()))
+            .filter(move |peer| *peer != unit && group.contains(peer))
+    }
+
+    /// Looks at a group: takes off what must leave, settles what waits or stays, and adds to `todo` what is to be
+    /// placed.
+    pub(super) fn settle_group(&mut self, group: Vec<UnitIx>, todo: &mut Vec<Placement>) {
+        let blocked = self.blocked(&group);
+        let mut rest = group;
+        if !blocked.is_empty() {
+            rest.retain(|unit| !blocked.contains_key(unit));
+            for (unit, outcome) in blocked {
+                let why = match &outcome {
+                    Outcome::Waiting { on } => Departure::Follows(on.clone()),
+                    Outcome::Invalid { why } => Departure::Invalid(why.clone()),
+                    _ => Departure::Regrouped,
+                };
+                if !matches!(why, Departure::Follows(Blocker::PeerUnreadable { .. })) {
+                    self.take_off_everywhere(unit, |_| why.clone());
+                }
+                self.conclude(unit, outcome);
+            }
+        }
+        for part in self.parts(rest) {
+            self.settle_part(part, todo);
+        }
+    }
+
+    /// Members that cannot be placed whatever the machines are: a peer is not there, or conflicts; and who follows them.
+    fn blocked(&self, group: &[UnitIx]) -> BTreeMap<UnitIx, Outcome> {
+        let mut blocked = BTreeMap::new();
+        for &unit in group {
+            if let Some(on) = self.missing_peer(unit) {
+                blocked.insert(unit, Outcome::Waiting { on });
+            }
+        }
+        // Of two that conflict the one that follows cannot be; of two that nothing orders, the later one.
+        for (n, &first) in group.iter().enumerate() {
+            for &second in &group[n + 1..] {
+                if self.units[first].conflicts.touches(&self.units[second].conflicts) {
+                    let follows = self.follows(first, second, group) && !self.follows(second, first, group);
+                    let (loser, other) = if follows { (first, second) } else { (second, first) };
+                    let peer = self.units[other].name.clone();
+                    let why = Invalid::ConflictsWithPeer { peer };
+                    blocked.entry(loser).or_insert(Outcome::Invalid { why });
+                }
+            }
+        }
+        self.spread_to_followers(group, &mut blocked);
+        blocked
+    }
+
+    /// Whoever follows a unit without a machine waits for it.
+    fn spread_to_followers(&self, group: &[UnitIx], stopped: &mut BTreeMap<UnitIx, Outcome>) {
+        while !stopped.is_empty() {
+            let before = stopped.len();
+            for &unit in group {
+                let held = |peer: &UnitIx| stopped.contains_key(peer);
+                if !stopped.contains_key(&unit)
+                    && let Some(peer) = self.peers_among(unit, group).find(held)
+                {
+                    let peer = self.units[peer].name.clone();
+                    stopped.insert(unit, Outcome::Waiting { on: Blocker::PeerUnplaced { peer } });
+                }
+            }
+            if stopped.len() == before {
+                break;
+            }
+        }
+    }
+
+    /// Whether `MachineOf=` leads from one to the other.
+    fn follows(&self, from: UnitIx, to: UnitIx, group: &[UnitIx]) -> bool {
+        let mut seen = BTreeSet::from([from]);
+        let mut stack = vec![from];
+        while let Some(unit) = stack.pop() {
+            for peer in self.peers_among(unit, group) {
+                if peer == to {
+                    return true;
+                }
+                if seen.insert(peer) {
+                    stack.push(peer);
+                }
+            }
+        }
+        false
+    }
+
+    /// A unit named by `MachineOf=` that is not to be placed at all.
+    fn missing_peer(&self, unit: UnitIx) -> Option<Blocker> {
+        let wanted = self.units[unit].requirements()?;
+        wanted.machine_of.iter().find_map(|name| {
+            let peer = name.clone();
+            match self.units.find(name.as_str()).map(|peer| &self.units[peer]) {
+                None => Some(Blocker::PeerMissing { peer }),
+                Some(entry) if entry.spec.is_none() => Some(Blocker::PeerMissing { peer }),
+                Some(entry) if !entry.is_wanted() => Some(Blocker::PeerInactive { peer }),
+                Some(entry) if entry.is_unreadable() => Some(Blocker::PeerUnreadable { peer }),
+                Some(entry) if entry.is_global() || entry.is_placeable() => None,
+                Some(_) => Some(Blocker::PeerUnplaced { peer }),
+            }
+        })
+    }
+
+    /// The parts of a set that nothing ties to each other.
+    fn parts(&self, mut units: Vec<UnitIx>) -> Vec<Vec<UnitIx>> {
+        let mut parts = Vec::new();
+        if units.len() == 1 {
+            return vec![units];
+        }
+        while let Some(&start) = units.first() {
+            let mut part = BTreeSet::from([start]);
+            loop {
+                let tied = |&unit: &UnitIx| {
+                    !part.contains(&unit)
+                        && (self.peers_among(unit, &units).any(|peer| part.contains(&peer))
+                            || part.iter().any(|&member| self.peers_among(member, &units).any(|peer| peer == unit)))
+                };
+                let found: Vec<UnitIx> = units.iter().copied().filter(tied).collect();
+                if found.is_empty() {
+                    break;
+                }
+                part.extend(found);
+            }
+            let (inside, outside): (Vec<_>, Vec<_>) = units.into_iter().partition(|unit| part.contains(unit));
+            parts.push(inside);
+            units = outside;
+        }
+        parts
+    }
+
+    /// Settles units that are all tied to each other.
+    fn settle_part(&mut self, part: Vec<UnitIx>, todo: &mut Vec<Placement>) {
+        let Some((machine, stay)) = self.anchor(&part) else {
+            for &unit in &part {
+                let cluster = &*self;
+                let reasons: BTreeMap<MachineIx, Departure> = cluster.units[unit]
+                    .places
+                    .iter()
+                    .map(|&at| (at, cluster.rejection_kept(unit, at).map_or(Departure::Regrouped, Departure::Rejected)))
+                    .collect();
+                self.take_off_present(unit, None, |at| reasons.get(&at).cloned().unwrap_or(Departure::Regrouped));
+            }
+            todo.push(Placement::Together(part));
+            return;
+        };
+        let anchor = stay.iter().copied().find(|unit| self.units[*unit].places.contains(&machine));
+        for &unit in &stay {
+            self.take_off_present(unit, Some(machine), |_| Departure::Regrouped);
+            if self.units[unit].places.contains(&machine) {
+                let machine = self.machines[machine].facts.id.clone();
+                self.conclude(unit, Outcome::Kept { machine });
+            } else if let Some(peer) = anchor {
+                todo.push(Placement::Join { unit, machine, peer });
+            }
+        }
+        let rest: Vec<UnitIx> = part.iter().copied().filter(|unit| !stay.contains(unit)).collect();
+        if rest.is_empty() {
+            return;
+        }
+        // Of the rest, those who follow one that stays cannot be anywhere else; nor can those who follow them.
+        let mut stuck = BTreeMap::new();
+        for &unit in &rest {
+            if let Some(peer) = self.peers_among(unit, &part).find(|peer| stay.contains(peer)) {
+                stuck.insert(unit, self.stuck(unit, machine, peer));
+            }
+        }
+        self.spread_to_followers(&rest, &mut stuck);
+        for (&unit, outcome) in &stuck {
+            let why = self.rejection_kept(unit, machine).map_or(Departure::Regrouped, Departure::Rejected);
+            self.take_off_everywhere(unit, |_| why.clone());
+            self.conclude(unit, outcome.clone());
+        }
+        let free: Vec<UnitIx> = rest.into_iter().filter(|unit| !stuck.contains_key(unit)).collect();
+        for part in self.parts(free) {
+            self.settle_part(part, todo);
+        }
+    }
+
+    /// Why a unit cannot be where its peer is.
+    fn stuck(&self, unit: UnitIx, machine: MachineIx, peer: UnitIx) -> Outcome {
+        let facts = &self.machines[machine].facts;
+        let id = facts.id.clone();
+        match self.rejection_new(unit, machine) {
+            Some(Rejection::Absent) => Outcome::Waiting { on: Blocker::Absent { machine: id } },
+            Some(Rejection::CatchingUp) => Outcome::Waiting { on: Blocker::CatchingUp { machine: id } },
+            Some(Rejection::StillStopping { unit }) => {
+                Outcome::Waiting { on: Blocker::StillStopping { machine: id, unit } }
+            }
+            at_peer => {
+                let peer = self.units[peer].name.clone();
+                let elsewhere = Rejection::GroupElsewhere { peer, machine: id };
+                let open = self.machines.iter().filter(|(_, m)| m.facts.presence == Presence::Present);
+                let answers = open.map(|(ix, _)| {
+                    let here = if ix == machine { at_peer.clone() } else { None };
+                    (here.unwrap_or_else(|| elsewhere.clone()), None::<UnitName>)
+                });
+                Outcome::Unplaceable { rejections: Rejections::count(answers) }
+            }
+        }
+    }
+
+    /// The machine where a part stays, and the members that can be there: of the machines that list members now, the one
+    /// that keeps the most.
+    fn anchor(&self, part: &[UnitIx]) -> Option<(MachineIx, BTreeSet<UnitIx>)> {
+        let hosts: BTreeSet<MachineIx> =
+            part.iter().flat_map(|&unit| self.units[unit].places.iter().copied()).collect();
+        let hosts = hosts.into_iter().filter(|&host| self.machines[host].facts.presence != Presence::Gone);
+        let judged = hosts.map(|host| {
+            let stay = self.able_at(part, host);
+            let kept = stay.iter().filter(|unit| self.units[**unit].places.contains(&host)).count();
+            (host, stay, kept)
+        });
+        judged
+            .filter(|(_, _, kept)| *kept > 0)
+            .min_by_key(|(host, stay, kept)| {
+                (std::cmp::Reverse((*kept, stay.len())), self.machines[*host].facts.id.clone())
+            })
+            .map(|(host, stay, _)| (host, stay))
+    }
+
+    /// The members that can be on a machine together: each suits it, and so do all that it follows.
+    fn able_at(&self, part: &[UnitIx], machine: MachineIx) -> BTreeSet<UnitIx> {
+        let held = self.machines[machine].facts.presence == Presence::Held;
+        let able = |unit: &UnitIx| {
+            if !self.units[*unit].places.contains(&machine) {
+                self.rejection_new(*unit, machine).is_none()
+            } else {
+                // What an absent machine holds stays as it is until its loss is certain.
+                held || self.rejection_kept(*unit, machine).is_none()
+            }
+        };
+        let mut stay: BTreeSet<UnitIx> = part.iter().copied().filter(able).collect();
+        loop {
+            let alone = |unit: &UnitIx| !held && self.peers_among(*unit, part).any(|peer| !stay.contains(&peer));
+            let Some(unit) = stay.iter().copied().find(alone) else { return stay };
+            stay.remove(&unit);
+        }
+    }
+
+    /// Takes a unit off every machine that is not lost, but for one. What a lost machine lists is taken off when the
+    /// unit has another machine.
+    fn take_off_present(&mut self, unit: UnitIx, but: Option<MachineIx>, why: impl Fn(MachineIx) -> Departure) {
+        let places: Vec<MachineIx> = self.units[unit].places.iter().copied().collect();
+        for machine in places {
+            if Some(machine) != but && self.machines[machine].facts.presence != Presence::Gone {
+                self.take_off(unit, machine, why(machine));
+            }
+        }
+    }
+
+    /// Takes a unit off every machine, present or lost.
+    pub(super) fn take_off_everywhere(&mut self, unit: UnitIx, why: impl Fn(MachineIx) -> Departure) {
+        let places: Vec<MachineIx> = self.units[unit].places.iter().copied().collect();
+        for machine in places {
+            self.take_off(unit, machine, why(machine));
+        }
+    }
+}

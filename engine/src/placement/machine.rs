@@ -1,0 +1,70 @@
+//! A machine, with the counters that answer filters without looking at its units.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::facts::MachineFacts;
+use super::load::LoadKey;
+use super::slots::{MachineIx, PatternIx, UnitIx};
+
+/// How many of a machine's units have to do with each pattern.
+pub(super) type Counts = BTreeMap<PatternIx, u32>;
+
+/// A machine.
+#[derive(Debug, Clone)]
+pub(super) struct Machine {
+    pub(super) facts: MachineFacts,
+    /// What it lists.
+    pub(super) units: BTreeSet<UnitIx>,
+    /// Units taken off it that it has not acknowledged; the generation that does not list them any more, once that is
+    /// written.
+    pub(super) leaving: BTreeMap<UnitIx, Option<u64>>,
+    /// Listed units that have this pattern in `Conflicts=`.
+    pub(super) conflict_holders: Counts,
+    /// Listed units that this pattern of a `Conflicts=` matches.
+    pub(super) conflict_matches: Counts,
+    /// Listed units that have this pattern in `Replaces=`.
+    pub(super) replacers: Counts,
+}
+
+impl Machine {
+    pub(super) fn new(facts: MachineFacts) -> Self {
+        Self {
+            facts,
+            units: BTreeSet::new(),
+            leaving: BTreeMap::new(),
+            conflict_holders: Counts::new(),
+            conflict_matches: Counts::new(),
+            replacers: Counts::new(),
+        }
+    }
+
+    /// How many units it has.
+    pub(super) fn load(&self) -> u32 {
+        // At most a few thousand.
+        self.units.len() as u32
+    }
+
+    /// Its place in the order.
+    pub(super) fn key(&self, machine: MachineIx) -> LoadKey {
+        LoadKey { load: self.load(), carries_registry: self.facts.carries_registry, id: self.facts.id.clone(), machine }
+    }
+}
+
+/// Adds one for each pattern.
+pub(super) fn count_up(counts: &mut Counts, patterns: &[PatternIx]) {
+    for &pattern in patterns {
+        *counts.entry(pattern).or_default() += 1;
+    }
+}
+
+/// Takes one off for each pattern.
+pub(super) fn count_down(counts: &mut Counts, patterns: &[PatternIx]) {
+    for pattern in patterns {
+        if let Some(count) = counts.get_mut(pattern) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(pattern);
+            }
+        }
+    }
+}

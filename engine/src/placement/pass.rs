@@ -1,0 +1,304 @@
+//! A pass: decides about everything that is dirty, and about what those decisions make dirty in turn.
+//!
+//! First what must leave its machine leaves, the youngest units first, so that of two that cannot be together the older
+//! one stays. Then what has no machine is given one, the oldest first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fleet_units::UnitName;
+
+use super::cluster::{Cluster, MAX_UNITS};
+use super::decision::{Blocker, Decision, Departure, Invalid, Outcome, Rejection, Rejections, RunnerUp};
+use super::facts::Presence;
+use super::group::Placement;
+use super::slots::{MachineIx, UnitIx};
+
+/// How many times one pass goes over what its own decisions made dirty. What is left then waits for the next pass.
+const MAX_ROUNDS: usize = 16;
+
+/// How many more candidates are looked at, after one was found, for the runner-up of the report.
+const RUNNER_UP_TRIES: usize = 16;
+
+impl Cluster {
+    /// Decides about all that changed since the last pass, and answers what came of it: one decision a unit, for those
+    /// whose place or prospects changed.
+    pub fn pass(&mut self) -> Vec<Decision> {
+        let mut before: BTreeMap<UnitIx, Outcome> = BTreeMap::new();
+        for _ in 0..MAX_ROUNDS {
+            if !self.is_dirty() {
+                break;
+            }
+            self.settle_globals(&mut before);
+            let dirty = std::mem::take(&mut self.dirty);
+            let mut todo = Vec::new();
+            let mut seen = BTreeSet::new();
+            for unit in self.in_order(dirty).into_iter().rev() {
+                if seen.contains(&unit) {
+                    continue;
+                }
+                if self.units[unit].is_placeable() {
+                    let group = self.group_of(unit);
+                    seen.extend(group.iter().copied());
+                    for &member in &group {
+                        before.entry(member).or_insert_with(|| self.units[member].outcome.clone());
+                    }
+                    self.settle_group(group, &mut todo);
+                } else {
+                    seen.insert(unit);
+                    before.entry(unit).or_insert_with(|| self.units[unit].outcome.clone());
+                    self.settle_other(unit);
+                }
+            }
+            todo.sort_by_cached_key(|placement| self.units[placement.first()].seniority());
+            for placement in todo {
+                match placement {
+                    Placement::Together(members) => self.place_together(&members),
+                    Placement::Join { unit, machine, peer } => self.join(unit, machine, peer),
+                }
+            }
+        }
+        self.report(before)
+    }
+
+    /// A unit that is not to be given one machine: not wanted, global, or not possible as it is written.
+    fn settle_other(&mut self, unit: UnitIx) {
+        let entry = &self.units[unit];
+        if !entry.is_wanted() {
+            self.take_off_everywhere(unit, |_| Departure::Withdrawn);
+            self.conclude(unit, Outcome::Withdrawn);
+        } else if let Some(why) = entry.spec.as_ref().and_then(|spec| spec.requirements.as_ref().err()) {
+            // It stays where it is: that its text cannot be read is no reason to stop it.
+            let why = Invalid::Unreadable(why.to_string());
+            self.conclude(unit, Outcome::Invalid { why });
+        } else if entry.name.is_template() {
+            self.take_off_everywhere(unit, |_| Departure::Invalid(Invalid::Template));
+            self.conclude(unit, Outcome::Invalid { why: Invalid::Template });
+        } else {
+            let machines: Vec<MachineIx> = self.machines.iter().map(|(machine, _)| machine).collect();
+            for machine in machines {
+                self.settle_global_on(unit, machine);
+            }
+            self.conclude_global(unit);
+        }
+    }
+
+    /// Global units on machines where something changed.
+    fn settle_globals(&mut self, before: &mut BTreeMap<UnitIx, Outcome>) {
+        let dirty = std::mem::take(&mut self.dirty_globals);
+        let units = self.in_order(dirty.iter().map(|&(unit, _)| unit).collect::<BTreeSet<_>>());
+        for unit in units {
+            if !self.globals.contains(&unit) || self.units[unit].name.is_template() {
+                continue;
+            }
+            before.entry(unit).or_insert_with(|| self.units[unit].outcome.clone());
+            let machines = dirty.iter().filter(|(u, _)| *u == unit).map(|&(_, machine)| machine);
+            for machine in machines.collect::<Vec<_>>() {
+                self.settle_global_on(unit, machine);
+            }
+            self.conclude_global(unit);
+        }
+    }
+
+    /// One global unit on one machine. What an absent machine lists stays as it is.
+    fn settle_global_on(&mut self, unit: UnitIx, machine: MachineIx) {
+        if self.machines[machine].facts.presence != Presence::Present {
+            return;
+        }
+        if self.units[unit].places.contains(&machine) {
+            if let Some(why) = self.rejection_kept(unit, machine) {
+                self.take_off(unit, machine, Departure::Rejected(why));
+            }
+        } else if self.rejection_new(unit, machine).is_none() {
+            self.list(unit, machine);
+            let id = self.machines[machine].facts.id.clone();
+            self.arrivals.entry(unit).or_default().push(id);
+        }
+    }
+
+    fn conclude_global(&mut self, unit: UnitIx) {
+        let machines = self.units[unit].places.len();
+        let outcome = if machines > 0 {
+            Outcome::Everywhere { machines }
+        } else {
+            Outcome::Unplaceable { rejections: self.rejections(&[unit]) }
+        };
+        self.conclude(unit, outcome);
+    }
+
+    /// Puts a unit beside its peer.
+    fn join(&mut self, unit: UnitIx, machine: MachineIx, peer: UnitIx) {
+        // Others may have been placed there since the group was looked at, or the peer may have had to leave.
+        if !self.units[peer].places.contains(&machine) || self.rejection_new(unit, machine).is_some() {
+            self.dirty.insert(unit);
+            let peer = self.units[peer].name.clone();
+            return self.conclude(unit, Outcome::Waiting { on: Blocker::PeerUnplaced { peer } });
+        }
+        if let Some(on) = self.holder(&[unit], machine) {
+            return self.conclude(unit, Outcome::Waiting { on });
+        }
+        let load = self.machines[machine].load();
+        let beside = Some(self.units[peer].name.clone());
+        self.give(unit, machine);
+        let id = self.machines[machine].facts.id.clone();
+        self.conclude(unit, Outcome::Placed { machine: id, load, runner_up: None, beside });
+    }
+
+    /// Gives one machine to all of these, or to none.
+    fn place_together(&mut self, members: &[UnitIx]) {
+        let Some((machine, runner_up)) = self.find_machine(members) else {
+            let outcome = self.nowhere(members);
+            for &unit in members {
+                self.conclude(unit, outcome.clone());
+            }
+            return;
+        };
+        if let Some(on) = self.holder(members, machine) {
+            for &unit in members {
+                self.conclude(unit, Outcome::Waiting { on: on.clone() });
+            }
+            return;
+        }
+        let load = self.machines[machine].load();
+        let id = self.machines[machine].facts.id.clone();
+        for (n, &unit) in members.iter().enumerate() {
+            self.give(unit, machine);
+            let (runner_up, beside) = match n {
+                0 => (runner_up.clone(), None),
+                _ => (None, Some(self.units[members[0]].name.clone())),
+            };
+            self.conclude(unit, Outcome::Placed { machine: id.clone(), load, runner_up, beside });
+        }
+    }
+
+    /// The best machine that can take all of these, and the next best.
+    fn find_machine(&self, members: &[UnitIx]) -> Option<(MachineIx, Option<RunnerUp>)> {
+        let mut candidates = self.candidates(members).filter(|&machine| self.rejection_of(members, machine).is_none());
+        let best = candidates.next()?;
+        drop(candidates);
+        let after = self.candidates(members).skip_while(|&machine| machine != best).skip(1).take(RUNNER_UP_TRIES);
+        let mut after = after.filter(|&machine| self.rejection_of(members, machine).is_none());
+        let runner_up = after.next().map(|machine| {
+            let entry = &self.machines[machine];
+            let carries_registry = entry.facts.carries_registry && !self.machines[best].facts.carries_registry;
+            RunnerUp { machine: entry.facts.id.clone(), load: entry.load(), carries_registry }
+        });
+        Some((best, runner_up))
+    }
+
+    /// The machines worth trying, best first.
+    fn candidates<'a>(&'a self, members: &'a [UnitIx]) -> Box<dyn Iterator<Item = MachineIx> + 'a> {
+        let wanted = || members.iter().filter_map(|&unit| self.units[unit].requirements());
+        if let Some(id) = wanted().find_map(|wanted| wanted.machine_id.as_deref()) {
+            // An id in full or its first eight characters: either way a prefix.
+            let mut named: Vec<MachineIx> =
+                self.machines.with_prefix(id).filter(|&machine| self.machines[machine].facts.id.matches(id)).collect();
+            named.sort_by_cached_key(|&machine| self.machines[machine].key(machine));
+            return Box::new(named.into_iter());
+        }
+        self.load.candidates(wanted().map(|wanted| &wanted.metadata))
+    }
+
+    /// Why a machine cannot take all of these, and whose demand it is.
+    pub(super) fn rejection_of(&self, members: &[UnitIx], machine: MachineIx) -> Option<(Rejection, UnitIx)> {
+        let by_member = members.iter().find_map(|&unit| Some((self.rejection_new(unit, machine)?, unit)));
+        by_member.or_else(|| {
+            let full = self.machines[machine].units.len() + members.len() > MAX_UNITS;
+            full.then_some((Rejection::Full, members[0]))
+        })
+    }
+
+    /// Why each machine that is present cannot take all of these.
+    pub(super) fn rejections(&self, members: &[UnitIx]) -> Rejections {
+        let present = self.machines.iter().filter(|(_, machine)| machine.facts.presence == Presence::Present);
+        Rejections::count(present.filter_map(|(machine, _)| {
+            let (rejection, unit) = self.rejection_of(members, machine)?;
+            let member: Option<UnitName> = (members.len() > 1).then(|| self.units[unit].name.clone());
+            Some((rejection, member))
+        }))
+    }
+
+    /// What becomes of units that no machine can take: they wait if that will pass by itself.
+    fn nowhere(&self, members: &[UnitIx]) -> Outcome {
+        for (machine, entry) in self.machines.iter() {
+            let machine_id = || entry.facts.id.clone();
+            match self.rejection_of(members, machine) {
+                Some((Rejection::StillStopping { unit }, _)) if entry.facts.is_open() => {
+                    return Outcome::Waiting { on: Blocker::StillStopping { machine: machine_id(), unit } };
+                }
+                Some((Rejection::CatchingUp, _)) => {
+                    return Outcome::Waiting { on: Blocker::CatchingUp { machine: machine_id() } };
+                }
+                _ => {}
+            }
+        }
+        Outcome::Unplaceable { rejections: self.rejections(members) }
+    }
+
+    /// A machine other than this one where one of these may still run.
+    fn holder(&self, members: &[UnitIx], machine: MachineIx) -> Option<Blocker> {
+        members.iter().find_map(|&unit| {
+            let entry = &self.units[unit];
+            let held = entry.places.iter().chain(&entry.leaving).filter(|&&at| at != machine);
+            let mut held: Vec<_> = held
+                .filter(|&&at| self.machines[at].facts.presence != Presence::Gone)
+                .map(|&at| &self.machines[at].facts)
+                .collect();
+            held.sort_by(|a, b| a.id.cmp(&b.id));
+            let facts = held.first()?;
+            let machine = facts.id.clone();
+            Some(match facts.presence {
+                Presence::Held => Blocker::Absent { machine },
+                _ => Blocker::GivingBack { unit: entry.name.clone(), machine },
+            })
+        })
+    }
+
+    /// Lists a unit on a machine, and takes it off the lost ones that list it.
+    fn give(&mut self, unit: UnitIx, machine: MachineIx) {
+        let entry = &self.units[unit];
+        let lost: BTreeSet<MachineIx> =
+            entry.places.iter().chain(&entry.leaving).copied().filter(|&at| at != machine).collect();
+        for &at in &lost {
+            self.take_off(unit, at, Departure::Lost);
+        }
+        if !lost.is_empty() {
+            self.relies_on_loss.entry(machine).or_default().extend(lost);
+        }
+        self.list(unit, machine);
+    }
+
+    /// Settles what is said of a unit.
+    pub(super) fn conclude(&mut self, unit: UnitIx, outcome: Outcome) {
+        if outcome.is_pending() {
+            self.pending.insert(unit);
+        } else {
+            self.pending.remove(&unit);
+        }
+        self.units[unit].outcome = outcome;
+    }
+
+    /// What changed, unit by unit, in the order of their names.
+    fn report(&mut self, before: BTreeMap<UnitIx, Outcome>) -> Vec<Decision> {
+        let mut departures = std::mem::take(&mut self.departures);
+        let mut arrivals = std::mem::take(&mut self.arrivals);
+        let mut decisions = Vec::new();
+        for (unit, before) in before {
+            let entry = &self.units[unit];
+            let left = departures.remove(&unit).unwrap_or_default();
+            let joined = arrivals.remove(&unit).unwrap_or_default();
+            let outcome = entry.outcome.clone();
+            let uid = entry.spec.as_ref().map_or(0, |spec| spec.uid);
+            // A unit that was placed and now stays there is no news.
+            let same = before == outcome
+                || matches!((&before, &outcome), (Outcome::Placed { machine: a, .. }, Outcome::Kept { machine: b }) if a == b);
+            if !same || !left.is_empty() || !joined.is_empty() {
+                decisions.push(Decision { unit: entry.name.clone(), uid, left, joined, outcome });
+            }
+            if entry.spec.is_none() && entry.places.is_empty() && entry.leaving.is_empty() {
+                self.forget_unit(unit);
+            }
+        }
+        decisions.sort_by(|a, b| a.unit.cmp(&b.unit));
+        decisions
+    }
+}

@@ -1,0 +1,125 @@
+//! The patterns of `Conflicts=` and `Replaces=`, indexed by the text that every matching name begins with.
+//!
+//! Each pattern is kept once however many units use it, with the units that match it. So "do these two units conflict"
+//! is a look at two short lists, and "does this machine hold anything that conflicts" at two counters.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fleet_units::Glob;
+
+use super::slots::{PatternIx, Slots, UnitIx};
+
+/// A pattern in use.
+#[derive(Debug, Clone)]
+struct Entry {
+    glob: Glob,
+    /// Units that have it.
+    holders: BTreeSet<UnitIx>,
+    /// Units whose name it matches.
+    matches: BTreeSet<UnitIx>,
+}
+
+/// All patterns of one option.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Patterns {
+    entries: Slots<PatternIx, Entry>,
+    by_prefix: BTreeMap<Box<str>, BTreeSet<PatternIx>>,
+    /// How many patterns have a prefix of this length: names are looked up at these lengths alone.
+    lengths: BTreeMap<usize, usize>,
+}
+
+/// What one unit has to do with the patterns of one option. Sorted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct PatternRefs {
+    /// Patterns that it has.
+    pub(super) own: Vec<PatternIx>,
+    /// Patterns, anybody's, that match its name.
+    pub(super) matching: Vec<PatternIx>,
+}
+
+impl PatternRefs {
+    /// Whether a pattern of either matches the other.
+    pub(super) fn touches(&self, other: &Self) -> bool {
+        self.points_at(other) || other.points_at(self)
+    }
+
+    /// Whether a pattern of this one matches the other.
+    pub(super) fn points_at(&self, other: &Self) -> bool {
+        self.own.iter().any(|pattern| other.matching.binary_search(pattern).is_ok())
+    }
+}
+
+impl Patterns {
+    /// The patterns that match a name.
+    pub(super) fn matching(&self, name: &str) -> Vec<PatternIx> {
+        let mut found = Vec::new();
+        for &length in self.lengths.keys().take_while(|&&length| length <= name.len()) {
+            // Unit names are ASCII, so every index is a character boundary.
+            let Some(patterns) = name.get(..length).and_then(|prefix| self.by_prefix.get(prefix)) else { continue };
+            found.extend(patterns.iter().copied().filter(|&pattern| self.entries[pattern].glob.matches(name)));
+        }
+        found.sort_unstable();
+        found
+    }
+
+    /// Notes that a unit is there, whose name matches these.
+    pub(super) fn add_match(&mut self, unit: UnitIx, matching: &[PatternIx]) {
+        for &pattern in matching {
+            self.entries[pattern].matches.insert(unit);
+        }
+    }
+
+    /// Notes that a unit is gone.
+    pub(super) fn remove_match(&mut self, unit: UnitIx, matching: &[PatternIx]) {
+        for &pattern in matching {
+            self.entries[pattern].matches.remove(&unit);
+        }
+    }
+
+    /// Gives a unit a pattern. Answers its number and whether it is new, in which case the caller finds who matches it.
+    pub(super) fn hold(&mut self, unit: UnitIx, glob: &Glob) -> (PatternIx, bool) {
+        let known = self.entries.find(glob.as_str());
+        let index = self.entries.find_or_insert(glob.as_str(), || Entry {
+            glob: glob.clone(),
+            holders: BTreeSet::new(),
+            matches: BTreeSet::new(),
+        });
+        self.entries[index].holders.insert(unit);
+        if known.is_none() {
+            let prefix = glob.literal_prefix();
+            self.by_prefix.entry(prefix.into()).or_default().insert(index);
+            *self.lengths.entry(prefix.len()).or_default() += 1;
+        }
+        (index, known.is_none())
+    }
+
+    /// Takes a pattern from a unit. When nobody has it any more it is forgotten, and the units that matched it are
+    /// answered, so that the caller forgets it there.
+    pub(super) fn release(&mut self, unit: UnitIx, pattern: PatternIx) -> BTreeSet<UnitIx> {
+        let entry = &mut self.entries[pattern];
+        entry.holders.remove(&unit);
+        if !entry.holders.is_empty() {
+            return BTreeSet::new();
+        }
+        let glob = entry.glob.clone();
+        let prefix = glob.literal_prefix();
+        if let Some(patterns) = self.by_prefix.get_mut(prefix) {
+            patterns.remove(&pattern);
+            if patterns.is_empty() {
+                self.by_prefix.remove(prefix);
+            }
+        }
+        if let Some(count) = self.lengths.get_mut(&prefix.len()) {
+            *count -= 1;
+            if *count == 0 {
+                self.lengths.remove(&prefix.len());
+            }
+        }
+        self.entries.remove(glob.as_str()).map(|entry| entry.matches).unwrap_or_default()
+    }
+
+    /// The units that match it.
+    pub(super) fn matches(&self, pattern: PatternIx) -> &BTreeSet<UnitIx> {
+        &self.entries[pattern].matches
+    }
+}

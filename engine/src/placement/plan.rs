@@ -1,0 +1,65 @@
+//! What is to be written so that the registry says what was decided.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fleet_registry::record::Assignment;
+use fleet_units::{MachineId, UnitName};
+
+use super::cluster::Cluster;
+use super::facts::Presence;
+use super::slots::{MachineIx, UnitIx};
+use super::unit::Unit;
+
+/// One machine's schedule as decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachinePlan {
+    /// Which machine.
+    pub id: MachineId,
+    /// What it is to run.
+    pub units: BTreeMap<UnitName, Assignment>,
+    /// What it may still run until it acknowledges; the generation, where that is written already.
+    pub leaving: BTreeMap<UnitName, Option<u64>>,
+    /// Lost machines that held some of these units: the plan is good only while they are absent.
+    pub relies_on_loss: BTreeSet<MachineId>,
+    /// Whether the machine itself is lost.
+    pub lost: bool,
+}
+
+impl Cluster {
+    /// The schedules that changed since this was last asked, by machine.
+    pub fn take_plan(&mut self) -> Vec<MachinePlan> {
+        let changed = std::mem::take(&mut self.changed);
+        let mut plans: Vec<MachinePlan> = changed.into_iter().map(|machine| self.plan_for(machine)).collect();
+        plans.sort_by(|a, b| a.id.cmp(&b.id));
+        plans
+    }
+
+    fn plan_for(&mut self, machine: MachineIx) -> MachinePlan {
+        let relies_on_loss = self.relies_on_loss.remove(&machine).unwrap_or_default();
+        let entry = &self.machines[machine];
+        let name = |unit: &UnitIx| self.units[*unit].name.clone();
+        MachinePlan {
+            id: entry.facts.id.clone(),
+            units: entry.units.iter().filter_map(|unit| assignment(&self.units[*unit])).collect(),
+            leaving: entry.leaving.iter().map(|(unit, &given)| (name(unit), given)).collect(),
+            relies_on_loss: relies_on_loss.iter().map(|&lost| self.machines[lost].facts.id.clone()).collect(),
+            lost: entry.facts.presence == Presence::Gone,
+        }
+    }
+
+    /// Tells with which generation a machine's schedule is written: what leaves with it leaves by that one.
+    pub fn set_generation(&mut self, id: &MachineId, generation: u64) {
+        let Some(machine) = self.machines.find(id.as_str()) else { return };
+        for given in self.machines[machine].leaving.values_mut() {
+            given.get_or_insert(generation);
+        }
+    }
+}
+
+/// What a machine is told of a unit.
+fn assignment(unit: &Unit) -> Option<(UnitName, Assignment)> {
+    let spec = unit.spec.as_ref()?;
+    let target = spec.target()?;
+    let given = Assignment { uid: spec.uid, content: spec.content.clone(), target, restarts: spec.restarts };
+    Some((unit.name.clone(), given))
+}

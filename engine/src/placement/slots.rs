@@ -1,0 +1,114 @@
+//! Dense numbers for names, so that the indexes hold four bytes instead of a string.
+//!
+//! Numbers are reused and say nothing about age or order: whatever must come out the same for the same state is ordered
+//! by name (or by uid and name), never by number.
+
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use std::ops::{Bound, Index, IndexMut};
+
+/// The number of a slot.
+pub(super) trait Slot: Copy {
+    /// Wraps a position.
+    fn at(position: u32) -> Self;
+    /// The position.
+    fn position(self) -> usize;
+}
+
+macro_rules! slots {
+    ($($(#[$doc:meta])* $name:ident),*) => { $(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub(super) struct $name(u32);
+
+        impl Slot for $name {
+            fn at(position: u32) -> Self { Self(position) }
+            fn position(self) -> usize { self.0 as usize }
+        }
+    )* };
+}
+
+slots!(
+    /// A unit.
+    UnitIx,
+    /// A machine.
+    MachineIx,
+    /// A pattern of unit names.
+    PatternIx
+);
+
+/// Values by number, and their numbers by name.
+#[derive(Debug, Clone)]
+pub(super) struct Slots<I, V> {
+    by_name: BTreeMap<Box<str>, I>,
+    items: Vec<Option<V>>,
+    free: Vec<I>,
+    index: PhantomData<I>,
+}
+
+impl<I, V> Default for Slots<I, V> {
+    fn default() -> Self {
+        Self { by_name: BTreeMap::new(), items: Vec::new(), free: Vec::new(), index: PhantomData }
+    }
+}
+
+impl<I: Slot, V> Slots<I, V> {
+    /// The number of a name.
+    pub(super) fn find(&self, name: &str) -> Option<I> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The number of a name, made with `value` if there is none yet.
+    pub(super) fn find_or_insert(&mut self, name: &str, value: impl FnOnce() -> V) -> I {
+        if let Some(index) = self.find(name) {
+            return index;
+        }
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.items.push(None);
+            // Names are bounded by the memory that holds them: far below four billion.
+            I::at(self.items.len() as u32 - 1)
+        });
+        self.items[index.position()] = Some(value());
+        self.by_name.insert(name.into(), index);
+        index
+    }
+
+    /// Forgets a name; its number may be given to another.
+    pub(super) fn remove(&mut self, name: &str) -> Option<V> {
+        let index = self.by_name.remove(name)?;
+        self.free.push(index);
+        self.items[index.position()].take()
+    }
+
+    /// All, in the order of their names.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (I, &V)> {
+        self.by_name.values().map(|&index| (index, &self[index]))
+    }
+
+    /// Those whose name begins so, in the order of their names.
+    pub(super) fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = I> + 'a {
+        self.by_name
+            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
+            .take_while(move |(name, _)| name.starts_with(prefix))
+            .map(|(_, &index)| index)
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.by_name.len()
+    }
+}
+
+impl<I: Slot, V> Index<I> for Slots<I, V> {
+    type Output = V;
+
+    fn index(&self, index: I) -> &V {
+        self.items[index.position()].as_ref().expect("a number is used only while its name is there")
+    }
+}
+
+impl<I: Slot, V> IndexMut<I> for Slots<I, V> {
+    fn index_mut(&mut self, index: I) -> &mut V {
+        self.items[index.position()].as_mut().expect("a number is used only while its name is there")
+    }
+}

@@ -1,0 +1,71 @@
+//! A unit, with what the indexes know of it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use fleet_units::{DesiredState, Requirements, UnitName};
+
+use super::decision::Outcome;
+use super::facts::UnitSpec;
+use super::patterns::PatternRefs;
+use super::slots::MachineIx;
+
+/// A unit.
+#[derive(Debug, Clone)]
+pub(super) struct Unit {
+    pub(super) name: UnitName,
+    /// None for one that is destroyed, or that only a schedule knows: it leaves wherever it is.
+    pub(super) spec: Option<UnitSpec>,
+    /// Machines that list it.
+    pub(super) places: BTreeSet<MachineIx>,
+    /// Machines that it was taken off and that have not acknowledged.
+    pub(super) leaving: BTreeSet<MachineIx>,
+    pub(super) conflicts: PatternRefs,
+    pub(super) replaces: PatternRefs,
+    /// What was last decided.
+    pub(super) outcome: Outcome,
+}
+
+impl Unit {
+    pub(super) fn new(name: UnitName) -> Self {
+        Self {
+            name,
+            spec: None,
+            places: BTreeSet::new(),
+            leaving: BTreeSet::new(),
+            conflicts: PatternRefs::default(),
+            replaces: PatternRefs::default(),
+            outcome: Outcome::Withdrawn,
+        }
+    }
+
+    /// What it asks of a machine, where its text can be used.
+    pub(super) fn requirements(&self) -> Option<&Arc<Requirements>> {
+        self.spec.as_ref()?.requirements.as_ref().ok()
+    }
+
+    /// Whether people want it to have a machine.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.spec.as_ref().is_some_and(|spec| spec.desired > DesiredState::Inactive)
+    }
+
+    /// Whether its text cannot be used (just now): then it stays wherever it is.
+    pub(super) fn is_unreadable(&self) -> bool {
+        self.spec.as_ref().is_some_and(|spec| spec.requirements.is_err())
+    }
+
+    /// Whether it is to run on every machine that suits it.
+    pub(super) fn is_global(&self) -> bool {
+        self.requirements().is_some_and(|requirements| requirements.global)
+    }
+
+    /// Whether it is to be given one machine.
+    pub(super) fn is_placeable(&self) -> bool {
+        self.is_wanted() && !self.name.is_template() && self.requirements().is_some_and(|wanted| !wanted.global)
+    }
+
+    /// Units are decided in the order in which they were submitted; those of one transaction by name.
+    pub(super) fn seniority(&self) -> (i64, UnitName) {
+        (self.spec.as_ref().map_or(0, |spec| spec.uid), self.name.clone())
+    }
+}
