@@ -1,13 +1,15 @@
 //! The lab itself, tested with plain systemd units: fleet is not needed for any of this.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use fleet_tests::lab::owner::Owner;
-use fleet_tests::lab::{FileSpec, Lab, cgroup, check_requirements, wait_for};
+use fleet_tests::lab::{FileSpec, Lab, Node, cgroup, check_requirements, wait_for};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -59,20 +61,20 @@ fn nothing_that_the_host_has_set_up_runs_in_a_machine() {
 #[test]
 fn what_a_unit_runs_is_seen_from_outside() {
     Lab::builder().machines(2).enabled_unit("pair.service", PAIR).run(|lab| {
-        let node = lab.node(1);
-        let pids = wait_for(LIMIT, || match node.processes_of("pair.service") {
-            pids if pids.len() == 2 => Ok(pids),
-            pids => Err(format!("pair.service has processes {pids:?}")),
-        });
-        for pid in &pids {
-            assert_eq!(fs::read_to_string(format!("/proc/{pid}/comm"))?, "sleep\n");
-        }
-        let elsewhere = lab.node(2).processes_of("pair.service");
-        assert!(pids.iter().all(|pid| !elsewhere.contains(pid)), "machines share processes");
+        let pair = |node: Node| {
+            wait_for(LIMIT, || {
+                let pids = node.processes_of("pair.service");
+                let comm = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+                let names: Vec<String> = pids.iter().map(comm).collect();
+                if names == ["sleep\n"; 2] { Ok(pids) } else { Err(format!("pair.service runs {names:?}")) }
+            })
+        };
+        let (here, there) = (pair(lab.node(1)), pair(lab.node(2)));
+        assert!(here.iter().all(|pid| !there.contains(pid)), "machines share processes");
 
-        node.exec(["systemctl", "stop", "pair.service"])?.ok()?;
-        assert!(node.processes_of("pair.service").is_empty());
-        assert_eq!(lab.node(2).processes_of("pair.service").len(), 2, "stopped on another machine");
+        lab.node(1).exec(["systemctl", "stop", "pair.service"])?.ok()?;
+        assert!(lab.node(1).processes_of("pair.service").is_empty());
+        assert_eq!(lab.node(2).processes_of("pair.service"), there, "stopped on another machine");
         Ok(())
     });
 }
@@ -144,6 +146,22 @@ fn machines_have_no_way_out_of_the_lab() {
         let routes = lab.node(1).exec(["ip", "route"])?.ok()?;
         assert!(!routes.contains("default"), "{routes}");
         assert!(!lab.net_exec(["ip", "route"])?.ok()?.contains("default"));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_test_reaches_machines_from_within_their_network() {
+    // An echo for whoever connects to its port, and to its socket.
+    let socket = "[Socket]\nListenStream=7\nListenStream=/run/echo.sock\nAccept=yes\n";
+    let service = "[Service]\nExecStart=/bin/cat\nStandardInput=socket\n";
+    let service = FileSpec::contents("/etc/systemd/system/echo@.service", service);
+    Lab::builder().enabled_unit("echo.socket", socket).file(service).run(|lab| {
+        let address = SocketAddr::from((lab.node(1).ip(), 7));
+        let answer = lab.in_network(|| echo(TcpStream::connect_timeout(&address, LIMIT)?))?;
+        assert_eq!(answer?, "hello");
+        assert!(TcpStream::connect_timeout(&address, Duration::from_millis(100)).is_err(), "the host has a way in");
+        assert_eq!(echo(UnixStream::connect(lab.node(1).host_path("/run/echo.sock")?)?)?, "hello");
         Ok(())
     });
 }
@@ -393,6 +411,14 @@ fn reach(lab: &Lab, from: u8, to: u8) -> Result<(), String> {
     } else {
         Err(format!("machine {from} does not reach machine {to}: {}", output.stdout))
     }
+}
+
+/// What comes back from a stream that `hello` is sent to.
+fn echo(mut stream: impl Read + Write) -> io::Result<String> {
+    stream.write_all(b"hello")?;
+    let mut answer = [0; 5];
+    stream.read_exact(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 /// A lab in the hands of another process than the test's.

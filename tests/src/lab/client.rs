@@ -1,20 +1,24 @@
 //! The handle on a lab that tests, the demo, and the benchmarks hold.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::mem;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::{Child, ChildStdin};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use nix::sched::{CloneFlags, setns};
+use nix::sys::signal::{Signal, kill};
 
 use super::builder::LabBuilder;
 use super::cgroup::LabGroups;
 use super::command::{Enter, Output, argv, enter, run_with_limit};
 use super::etcd::Etcd;
 use super::layout::{Layout, base_dir};
+use super::machine::pid;
 use super::node::Node;
 use super::owner::Owner;
 use super::protocol::{self, Hello, Request};
@@ -55,7 +59,7 @@ impl Lab {
         LabBuilder::new()
     }
 
-    /// The running lab of this name, or the only one there is. Dropping the handle does
+    /// The running lab of this name, or the only one that was [left](Lab::leave). Dropping the handle does
     /// nothing to the lab.
     pub fn attach(name: Option<&str>) -> Result<Self> {
         let name = match name {
@@ -118,6 +122,20 @@ impl Lab {
     /// Runs a command in the lab's network, beside the machines.
     pub fn net_exec<S: AsRef<OsStr>>(&self, command: impl IntoIterator<Item = S>) -> Result<Output> {
         self.lab_exec(command, Vec::new())
+    }
+
+    /// Runs `f` in a thread that is in the lab's network, beside the machines: what it connects
+    /// to and listens on is there. (Threads that it starts are there too.)
+    pub fn in_network<T: Send>(&self, f: impl FnOnce() -> T + Send) -> Result<T> {
+        let path = format!("/proc/{}/ns/net", self.leader);
+        let network = File::open(&path).with_context(|| format!("cannot open {path}"))?;
+        thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                setns(network, CloneFlags::CLONE_NEWNET).context("cannot enter the lab's network")?;
+                Ok(f())
+            });
+            thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+        })
     }
 
     pub(crate) fn lab_exec<S: AsRef<OsStr>>(
@@ -195,11 +213,10 @@ impl Drop for Lab {
 
 fn kill_owner(name: &str) -> Result<()> {
     let owner = Owner::parse(name).with_context(|| format!("{name} is no lab's name"))?;
-    nix::sys::signal::kill(super::machine::pid(owner.pid())?, nix::sys::signal::Signal::SIGKILL)
-        .with_context(|| format!("cannot kill the lab process {}", owner.pid()))
+    kill(pid(owner.pid())?, Signal::SIGKILL).with_context(|| format!("cannot kill the lab process {}", owner.pid()))
 }
 
-/// The only lab that runs, or an error that names those there are.
+/// The only lab that was left running, or an error that names those there are.
 fn only_lab() -> Result<String> {
     let entries = fs::read_dir(base_dir()).map(|e| e.filter_map(Result::ok)).ok();
     let mut alive: Vec<String> = entries
@@ -207,6 +224,7 @@ fn only_lab() -> Result<String> {
         .flatten()
         .filter_map(|entry| entry.file_name().into_string().ok())
         .filter(|name| Owner::parse(name).is_some_and(Owner::is_alive))
+        .filter(|name| Layout::new(&base_dir(), name).stays().exists())
         .collect();
     match (alive.pop(), &alive[..]) {
         (None, _) => bail!("no lab runs (`fleet-lab up --keep` starts one)"),

@@ -1,5 +1,6 @@
 //! Running programs: on the host, and in the namespaces of the lab and its machines.
 
+use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
@@ -75,6 +76,8 @@ pub(crate) fn enter<S: AsRef<OsStr>>(leader: u32, namespaces: Enter, argv: impl 
     command.args(["--", "setpriv", "--pdeathsig", "KILL", "--"]);
     command.args(argv);
     command.env_clear().envs([("PATH", search_path()), ("HOME", "/root"), ("LANG", "C.UTF-8")]);
+    // For people at a terminal.
+    command.envs(env::var_os("TERM").map(|term| ("TERM", term)));
     command
 }
 

@@ -40,6 +40,11 @@ impl Layout {
         self.dir.join("lab.json")
     }
 
+    /// There when the lab was told to outlive whoever started it.
+    pub(crate) fn stays(&self) -> PathBuf {
+        self.dir.join("stays")
+    }
+
     /// What all machines have and the host's root has not: the middle layer.
     pub(crate) fn common(&self) -> PathBuf {
         self.dir.join("common")

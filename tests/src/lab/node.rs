@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -79,6 +79,15 @@ impl<'a> Node<'a> {
     /// A command that runs in the machine, for callers that want its streams themselves.
     pub fn command<S: AsRef<OsStr>>(self, command: impl IntoIterator<Item = S>) -> Result<std::process::Command> {
         Ok(enter(self.on()?, Enter::Machine, argv(command)))
+    }
+
+    /// Where the host finds a file of the machine, while it is on: for sockets, which the test
+    /// may connect to, and for what changes too often to run a command each time. (A link in
+    /// the path that starts with a slash leads to the host's own files.)
+    pub fn host_path(self, path: impl AsRef<Path>) -> Result<PathBuf> {
+        let path = path.as_ref();
+        let root = PathBuf::from(format!("/proc/{}/root", self.on()?));
+        Ok(root.join(path.strip_prefix("/").unwrap_or(path)))
     }
 
     /// Writes a file of the machine and makes the folders above it; the machine may be off.

@@ -6,7 +6,6 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -47,15 +46,14 @@ pub fn serve(name: &str) -> Result<()> {
 /// The kernel ends the whole lab with this process, which is its PID 1.
 fn end_with_input(lab: &Served) {
     let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
-    if !lab.stay.load(Ordering::SeqCst) {
+    if !lab.layout.stays().exists() {
         process::exit(0);
     }
 }
 
 struct Served {
     hello: Hello,
-    /// Whether the lab is to outlive whoever holds its standard input.
-    stay: AtomicBool,
+    layout: Layout,
     listener: UnixListener,
     machines: Vec<Mutex<Machine>>,
     daemons: Mutex<Daemons>,
@@ -89,7 +87,7 @@ fn build(name: &str) -> Result<Served> {
     let daemons = Mutex::new(Daemons::new(layout.clone()));
     let hello = Hello { name: name.to_owned(), machines: spec.machines };
     fs::write(layout.hello(), serde_json::to_vec(&hello)?).context("cannot write to the lab's folder")?;
-    Ok(Served { hello, stay: AtomicBool::new(false), listener, machines, daemons })
+    Ok(Served { hello, layout, listener, machines, daemons })
 }
 
 fn answer(lab: &Served, stream: UnixStream) {
@@ -112,16 +110,18 @@ fn answer(lab: &Served, stream: UnixStream) {
 impl Served {
     fn carry_out(&self, request: Request) -> Result<()> {
         match request {
-            Request::Stay => {
-                self.stay.store(true, Ordering::SeqCst);
-                Ok(())
-            }
+            Request::Stay => self.stay(),
             Request::Boot(numbers) => self.boot(&numbers),
             Request::PowerOff(number) => self.machine(number)?.power_off(),
             Request::AwaitOff(number) => self.machine(number)?.await_off(),
             Request::StartDaemon { name, command } => lock(&self.daemons).start(&name, &command),
             Request::SignalDaemon { name, signal } => lock(&self.daemons).signal(&name, signal),
         }
+    }
+
+    /// The lab outlives whoever holds its standard input.
+    fn stay(&self) -> Result<()> {
+        fs::write(self.layout.stays(), "").context("cannot write to the lab's folder")
     }
 
     /// Boots machines side by side; the first error of any is the answer.
