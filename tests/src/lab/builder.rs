@@ -17,6 +17,7 @@ use super::owner::Owner;
 use super::protocol::FirstWord;
 use super::requirements::check_requirements;
 use super::spec::{FileSpec, LabSpec};
+use super::sweep::sweep;
 
 /// Describes a lab before it is started.
 #[derive(Clone, Debug)]
@@ -85,6 +86,7 @@ impl LabBuilder {
             Ok((stdin, Ok(hello))) => Lab::new(hello, Life::Ours { process, stdin }),
             Ok((_, Err(reason))) => {
                 let _ = process.wait();
+                let _ = sweep();
                 bail!("cannot make a lab: {reason}")
             }
             Err(e) => {
@@ -92,6 +94,7 @@ impl LabBuilder {
                 let _ = process.wait();
                 let log = owner.map(|owner| Layout::new(&base_dir(), &owner.to_string()).console(LOG));
                 let log = log.and_then(fs::read_to_string).unwrap_or_default();
+                let _ = sweep();
                 Err(e.context(format!("cannot make a lab: {}", log.trim())))
             }
         }
@@ -107,8 +110,10 @@ impl LabBuilder {
         let _ = stdin.write_all(&spec);
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line).context("cannot read from fleet-lab")?;
-        let word = serde_json::from_str(&line).context("the lab process ended without a word")?;
-        Ok((stdin, word))
+        if line.is_empty() {
+            bail!("the lab process ended without a word");
+        }
+        Ok((stdin, serde_json::from_str(&line).context("cannot read what the lab process said")?))
     }
 
     /// Starts the lab and gives it to `test`, whose error fails the calling test with every
