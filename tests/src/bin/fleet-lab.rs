@@ -1,6 +1,6 @@
 //! `fleet-lab`: boots machines by hand, and is the process behind every lab of the tests.
 
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -84,7 +84,7 @@ fn run(options: Options) -> Result<()> {
         Command::Down => attach()?.end(),
         Command::Sweep => {
             for folder in lab::sweep::sweep()? {
-                println!("removed {}", folder.display());
+                writeln!(io::stdout(), "removed {}", folder.display())?;
             }
             Ok(())
         }
@@ -96,15 +96,18 @@ fn run(options: Options) -> Result<()> {
 fn up(number: u8, keep: bool) -> Result<()> {
     let begin = Instant::now();
     let lab = Lab::builder().machines(number).start()?;
-    println!("{} booted {number} machines in {:.2} s", lab.name(), begin.elapsed().as_secs_f64());
+    let took = begin.elapsed().as_secs_f64();
+    // Who has read enough may close the pipe; `println!` would panic then.
+    let mut out = io::stdout();
+    writeln!(out, "{} booted {number} machines in {took:.2} s", lab.name())?;
     for node in lab.nodes() {
-        println!("{}  {}  {}", node.number(), node.name(), node.ip());
+        writeln!(out, "{}  {}  {}", node.number(), node.name(), node.ip())?;
     }
     if keep {
-        println!("fleet-lab exec NODE COMMAND runs a command on one; fleet-lab down ends them");
+        writeln!(out, "fleet-lab exec NODE COMMAND runs a command on one; fleet-lab down ends them")?;
         return lab.leave();
     }
-    println!("they last until standard input ends");
+    writeln!(out, "they last until standard input ends")?;
     io::copy(&mut io::stdin().lock(), &mut io::sink())?;
     Ok(())
 }
