@@ -35,6 +35,7 @@ pub struct Client {
     endpoint: Endpoint,
     connect_timeout: Duration,
     request_timeout: Duration,
+    observer: Option<fn(&str)>,
 }
 
 /// What to show of a unit's journal.
@@ -59,13 +60,20 @@ impl Default for JournalQuery {
 impl Client {
     /// A client for one endpoint. Nothing is connected yet.
     pub fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, connect_timeout: CONNECT_TIMEOUT, request_timeout: REQUEST_TIMEOUT }
+        Self { endpoint, connect_timeout: CONNECT_TIMEOUT, request_timeout: REQUEST_TIMEOUT, observer: None }
     }
 
     /// Waits no longer than this for an answer. Streams may go on for ever once they have begun.
     #[must_use]
     pub fn with_request_timeout(mut self, limit: Duration) -> Self {
         self.request_timeout = limit;
+        self
+    }
+
+    /// Tells this function of every request and of how it was answered.
+    #[must_use]
+    pub fn with_observer(mut self, observer: fn(&str)) -> Self {
+        self.observer = Some(observer);
         self
     }
 
@@ -224,11 +232,13 @@ impl Client {
 
     /// The head of a successful answer, or the server's words.
     async fn answer(&self, method: Method, path: &str, body: Option<Bytes>) -> Result<Response<Incoming>, ApiError> {
+        self.observe(|| format!("{method} {path}"));
         let mut sender = connection::open(&self.endpoint, self.connect_timeout).await?;
         let request = connection::request(&self.endpoint, method, path, body)?;
         let response =
             sender.send_request(request).await.map_err(|error| connection::broken(&self.endpoint, &error))?;
         let status = response.status();
+        self.observe(|| format!("{path}: {status}"));
         if status.is_success() {
             return Ok(response);
         }
@@ -239,6 +249,12 @@ impl Client {
             .filter(|message| !message.is_empty())
             .unwrap_or_else(|| format!("fleetd answered {status}"));
         Err(ApiError::Refused { status: status.as_u16(), message })
+    }
+
+    fn observe(&self, words: impl FnOnce() -> String) {
+        if let Some(observer) = self.observer {
+            observer(&words());
+        }
     }
 
     async fn whole(&self, response: Response<Incoming>) -> Result<Bytes, ApiError> {

@@ -1,3 +1,7 @@
-//! Control a fleet cluster from the command line.
+//! The `fleetctl` command: control a fleet cluster from the command line.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    fleetctl::run(std::env::args_os())
+}

@@ -1,0 +1,262 @@
+//! What there is to type: the commands and flags of CoreOS fleet 0.11 and 1.0.
+
+use clap::{Args, Parser, Subcommand};
+
+/// What `help` shows, in fleet's order.
+const ROOT_HELP: &str = "\
+NAME:
+\tfleetctl - {about}
+
+USAGE:
+\tfleetctl [global options] <command> [command options] [arguments...]
+
+VERSION:
+\t{version}
+
+COMMANDS:
+{subcommands}
+
+GLOBAL OPTIONS:
+{options}
+
+Global options can also be set by environment variables: FLEETCTL_ENDPOINT for --endpoint, and so on.
+Run \"fleetctl help <command>\" for more about a command.
+";
+
+/// What `help COMMAND` shows.
+const COMMAND_HELP: &str = "\
+NAME:
+\t{bin} - {about}
+
+USAGE:
+\t{usage}
+
+{all-args}
+";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "fleetctl",
+    about = "a command-line interface to fleet, the cluster-wide systemd",
+    version,
+    help_template = ROOT_HELP,
+    infer_subcommands = true,
+    subcommand_required = false,
+    disable_version_flag = true,
+    max_term_width = 120
+)]
+pub struct Cli {
+    /// Flags of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Flags of every command, before or after it.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Global {
+    /// Where fleetd listens: unix:///PATH or http://HOST:PORT [default: unix:///var/run/fleet.sock]
+    #[arg(long, global = true, value_name = "URL")]
+    pub endpoint: Option<String>,
+    /// Print what is asked of fleetd to stderr
+    #[arg(long, global = true)]
+    pub debug: bool,
+    /// Print the version and exit
+    #[arg(long, short = 'v', global = true)]
+    pub version: bool,
+    /// Seconds to wait for an answer of fleetd [default: 30]
+    #[arg(long, global = true, value_name = "SECONDS")]
+    pub request_timeout: Option<String>,
+    /// API is the only driver: fleetctl asks fleetd, never the registry
+    #[arg(long, global = true, hide = true)]
+    pub driver: Option<String>,
+    /// Not in this version
+    #[arg(long, global = true, hide = true)]
+    pub tunnel: Option<String>,
+    /// Flags that fleet had for ssh and etcd, accepted so that scripts go on working.
+    #[command(flatten)]
+    pub former: Former,
+}
+
+/// Flags that mean nothing to this version: nothing is done over ssh, and fleetctl never talks to the registry.
+#[derive(Args, Clone, Debug, Default)]
+#[expect(missing_docs, reason = "named as in fleet, and not used")]
+pub struct Former {
+    #[arg(long, global = true, hide = true)]
+    pub ssh_username: Option<String>,
+    #[arg(long, global = true, hide = true)]
+    pub ssh_timeout: Option<String>,
+    #[arg(long, global = true, hide = true)]
+    pub strict_host_key_checking: bool,
+    #[arg(long, global = true, hide = true)]
+    pub known_hosts_file: Option<String>,
+    #[arg(long, global = true, hide = true)]
+    pub etcd_key_prefix: Option<String>,
+    #[arg(long, global = true, hide = true, alias = "etcd-cafile")]
+    pub ca_file: Option<String>,
+    #[arg(long, global = true, hide = true, alias = "etcd-certfile")]
+    pub cert_file: Option<String>,
+    #[arg(long, global = true, hide = true, alias = "etcd-keyfile")]
+    pub key_file: Option<String>,
+    #[arg(long, global = true, hide = true)]
+    pub experimental_api: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print the text of a unit, as it was submitted
+    #[command(help_template = COMMAND_HELP)]
+    Cat(UnitNames),
+    /// Stop units and remove them from the cluster
+    #[command(help_template = COMMAND_HELP)]
+    Destroy(ChangeUnits),
+    /// Print the journal of a unit, whichever machine it is on
+    #[command(help_template = COMMAND_HELP)]
+    Journal(Journal),
+    /// List the machines of the cluster
+    #[command(help_template = COMMAND_HELP)]
+    ListMachines(List),
+    /// List the units that the cluster knows, and what is wanted of them
+    #[command(help_template = COMMAND_HELP)]
+    ListUnitFiles(List),
+    /// List what systemd says of units, machine by machine
+    #[command(help_template = COMMAND_HELP)]
+    ListUnits(List),
+    /// Put units on machines, without starting them
+    #[command(help_template = COMMAND_HELP)]
+    Load(CreateUnits),
+    /// Restart units, where they are
+    #[command(help_template = COMMAND_HELP)]
+    Restart(ChangeUnits),
+    /// Start units
+    #[command(help_template = COMMAND_HELP)]
+    Start(CreateUnits),
+    /// Print what systemctl status says of units, whichever machine they are on
+    #[command(help_template = COMMAND_HELP)]
+    Status(Status),
+    /// Stop units; they stay loaded on their machines
+    #[command(help_template = COMMAND_HELP)]
+    Stop(ChangeUnits),
+    /// Make units known to the cluster, without giving them a machine
+    #[command(help_template = COMMAND_HELP)]
+    Submit(Submit),
+    /// Stop units and take them off their machines; the cluster still knows them
+    #[command(help_template = COMMAND_HELP)]
+    Unload(ChangeUnits),
+    /// Print the version
+    #[command(help_template = COMMAND_HELP)]
+    Version,
+}
+
+/// Units by name.
+#[derive(Args, Debug)]
+pub struct UnitNames {
+    /// The unit
+    #[arg(value_name = "UNIT")]
+    pub units: Vec<String>,
+}
+
+/// Whether and how long to wait for a change to come true.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct Blocking {
+    /// Do not wait until it has happened
+    #[arg(long)]
+    pub no_block: bool,
+    /// Wait at most N times two seconds; 0 is for ever
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub block_attempts: u32,
+}
+
+/// Units that the cluster knows.
+#[derive(Args, Debug)]
+pub struct ChangeUnits {
+    /// Whether to wait.
+    #[command(flatten)]
+    pub blocking: Blocking,
+    /// The units
+    #[arg(value_name = "UNIT")]
+    pub units: Vec<String>,
+}
+
+/// Units that the cluster knows, or that are files here.
+#[derive(Args, Debug)]
+pub struct CreateUnits {
+    /// Whether to wait.
+    #[command(flatten)]
+    pub blocking: Blocking,
+    /// Which units, and how.
+    #[command(flatten)]
+    pub submit: Submit,
+}
+
+/// Units to create where the cluster does not know them.
+#[derive(Args, Debug)]
+pub struct Submit {
+    /// Replace units whose file here is another than the cluster's
+    #[arg(long)]
+    pub replace: bool,
+    /// Signed units were removed from fleet long ago
+    #[arg(long, hide = true)]
+    pub sign: bool,
+    /// The units: names, or paths of unit files
+    #[arg(value_name = "UNIT")]
+    pub units: Vec<String>,
+}
+
+/// How to list.
+#[derive(Args, Clone, Debug, Default)]
+pub struct List {
+    /// Do not shorten ids and hashes
+    #[arg(long, short = 'l')]
+    pub full: bool,
+    /// Leave out the line of column names
+    #[arg(long)]
+    pub no_legend: bool,
+    /// Columns to show, separated by commas
+    #[arg(long, value_name = "FIELDS")]
+    pub fields: Option<String>,
+}
+
+/// What to show of a journal.
+#[derive(Args, Debug)]
+pub struct Journal {
+    /// How many lines of the past
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 10)]
+    pub lines: u64,
+    /// Go on with what comes
+    #[arg(long, short = 'f')]
+    pub follow: bool,
+    /// An output mode of journalctl
+    #[arg(long, value_name = "MODE", default_value = "short")]
+    pub output: String,
+    /// The machine, where a unit is on several
+    #[arg(long, value_name = "MACHINE")]
+    pub machine: Option<String>,
+    /// Not needed: fleetd reads the journal
+    #[arg(long, hide = true)]
+    pub sudo: bool,
+    /// Not needed: nothing is done over ssh
+    #[arg(long, hide = true)]
+    pub ssh_port: Option<u16>,
+    /// The unit
+    #[arg(value_name = "UNIT")]
+    pub units: Vec<String>,
+}
+
+/// Units whose status to show.
+#[derive(Args, Debug)]
+pub struct Status {
+    /// Only on this machine
+    #[arg(long, value_name = "MACHINE")]
+    pub machine: Option<String>,
+    /// Not needed: nothing is done over ssh
+    #[arg(long, hide = true)]
+    pub ssh_port: Option<u16>,
+    /// The units
+    #[arg(value_name = "UNIT")]
+    pub units: Vec<String>,
+}

@@ -1,0 +1,51 @@
+//! One module a command.
+
+pub mod cat;
+pub mod destroy;
+pub mod journal;
+pub mod list_machines;
+pub mod list_unit_files;
+pub mod list_units;
+pub mod load;
+pub mod restart;
+pub mod start;
+pub mod status;
+pub mod stop;
+pub mod submit;
+pub mod unload;
+pub mod version;
+
+mod change;
+mod lookup;
+mod waiting;
+
+use std::io::Write;
+
+use crate::cli::Command;
+use crate::error::CommandError;
+use crate::output::Output;
+use crate::settings::Settings;
+
+/// Runs a command, and gives what the process ends with.
+pub async fn run(command: &Command, settings: &Settings, output: &mut Output) -> Result<u8, CommandError> {
+    for warning in &settings.warnings {
+        writeln!(output.err()?, "{warning}")?;
+    }
+    let client = &settings.client();
+    match command {
+        Command::Cat(arguments) => cat::run(arguments, client, output).await,
+        Command::Destroy(arguments) => destroy::run(arguments, client, output).await,
+        Command::Journal(arguments) => journal::run(arguments, client, output).await,
+        Command::ListMachines(arguments) => list_machines::run(arguments, client, output).await,
+        Command::ListUnitFiles(arguments) => list_unit_files::run(arguments, client, output).await,
+        Command::ListUnits(arguments) => list_units::run(arguments, client, output).await,
+        Command::Load(arguments) => load::run(arguments, client, output).await,
+        Command::Restart(arguments) => restart::run(arguments, client, output).await,
+        Command::Start(arguments) => start::run(arguments, client, output).await,
+        Command::Status(arguments) => status::run(arguments, client, output).await,
+        Command::Stop(arguments) => stop::run(arguments, client, output).await,
+        Command::Submit(arguments) => submit::run(arguments, client, output).await,
+        Command::Unload(arguments) => unload::run(arguments, client, output).await,
+        Command::Version => version::run(output),
+    }
+}

@@ -1,0 +1,233 @@
+//! What submit, load, start, stop, unload, and restart have in common: resolve, ask fleetd once, wait.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use fleet_api::Client;
+use fleet_api::v2::{Outcome, UnitChange, UnitOutcome, UnitView, UnitsRequest};
+use fleet_units::{DesiredState, UnitName};
+
+use crate::cli::{Blocking, Submit};
+use crate::error::CommandError;
+use crate::output::Output;
+use crate::resolve::{self, Decision, Known, Resolved, Source};
+use crate::wait::{Goal, Target};
+
+/// What fleet said when a unit could not be made.
+const CREATING: &str = "Error creating units";
+
+/// A change of what is wanted of units.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Action {
+    /// `start`
+    pub verb: &'static str,
+    /// `Error starting units`
+    pub doing: &'static str,
+    /// What is asked for.
+    pub desired: DesiredState,
+    /// What is waited for.
+    pub goal: Goal,
+}
+
+/// A change that was asked of fleetd, and what was known before.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub change: UnitChange,
+    pub before: Option<UnitView>,
+    pub is_global: bool,
+}
+
+/// Finds the units that were named, and the text of those that the cluster does not know. Nothing has been changed when
+/// this fails.
+pub(super) async fn resolve(
+    arguments: &Submit,
+    replaceable: &[DesiredState],
+    client: &Client,
+    output: &mut Output,
+) -> Result<Vec<Asked>, CommandError> {
+    if arguments.sign {
+        return Err(CommandError::with_hint(
+            "WARNING: The signed/verified units feature is DEPRECATED and cannot be used.",
+            "Leave out --sign.",
+        ));
+    }
+    let decisions = decide(arguments, replaceable, client).await?;
+    let mut texts = BTreeMap::new();
+    let mut asked = Vec::new();
+    for decision in decisions {
+        match decision {
+            Decision::Skip(why) => writeln!(output.err()?, "{why}")?,
+            Decision::Do(resolved) => {
+                for warning in &resolved.warnings {
+                    writeln!(output.err()?, "{warning}")?;
+                }
+                for notice in &resolved.notices {
+                    writeln!(output.out(), "{notice}")?;
+                }
+                asked.push(with_text(*resolved, &mut texts, client).await?);
+            }
+        }
+    }
+    Ok(asked)
+}
+
+/// Decides about every unit. All that is wrong is said at once.
+async fn decide(
+    arguments: &Submit,
+    replaceable: &[DesiredState],
+    client: &Client,
+) -> Result<Vec<Decision>, CommandError> {
+    let names = super::lookup::names(&arguments.units)?;
+    let (mut files, mut errors) = (BTreeMap::new(), Vec::new());
+    for argument in &arguments.units {
+        let Some(name) = names.iter().find(|name| name.as_str() == UnitName::mangle(argument)) else { continue };
+        match resolve::find(argument, name) {
+            Ok(found) => _ = files.entry(name.clone()).or_insert(found),
+            Err(error) => errors.push(error.to_string()),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(CommandError::message(format!("{CREATING}: {}", errors.join("\n"))));
+    }
+    let templates = names.iter().filter(|name| name.is_instance()).filter_map(UnitName::template);
+    let mut wanted: Vec<UnitName> = names.iter().cloned().chain(templates).collect();
+    wanted.sort();
+    wanted.dedup();
+    let (views, _) =
+        super::lookup::named(client, &wanted, "Error creating units: error retrieving units from Registry").await?;
+    let view = |name: &UnitName| views.iter().find(|view| view.name == name.as_str());
+    let replace = arguments.replace.then_some(replaceable);
+    let decisions = names.iter().map(|name| {
+        let (file, template_file) = files.remove(name).unwrap_or_default();
+        let template = name.template().filter(|_| name.is_instance());
+        let known = Known { unit: view(name), template: template.as_ref().and_then(view), file, template_file };
+        resolve::decide(name, known, replace)
+    });
+    decisions.collect::<Result<_, _>>().map_err(|error| CommandError::message(format!("{CREATING}: {error}")))
+}
+
+/// The change that makes the unit, or none of its text where the cluster knows it.
+async fn with_text(
+    unit: Resolved,
+    templates: &mut BTreeMap<UnitName, String>,
+    client: &Client,
+) -> Result<Asked, CommandError> {
+    let mut is_global = unit.view.as_ref().is_some_and(|view| view.global);
+    let text = match unit.source {
+        Source::Known => None,
+        Source::File(file) => {
+            is_global = file.is_global;
+            Some(file.text)
+        }
+        Source::Template { name: template, is_global: global } => {
+            is_global = global;
+            if !templates.contains_key(&template) {
+                let doing = format!("{CREATING}: error retrieving Unit({template}) from Registry");
+                let text = client.unit_text(template.as_str()).await.map_err(CommandError::doing(doing))?.text;
+                templates.insert(template.clone(), text);
+            }
+            templates.get(&template).cloned()
+        }
+    };
+    let change =
+        UnitChange { name: unit.name.as_str().to_owned(), text, replace: unit.replace, ..UnitChange::default() };
+    Ok(Asked { change, before: unit.view, is_global })
+}
+
+/// Asks fleetd for all changes in one request, and says what was created and what was refused. The outcomes are in the
+/// order of the changes; the flag is whether none was refused.
+pub(super) async fn ask(
+    asked: &[Asked],
+    doing: &str,
+    client: &Client,
+    output: &mut Output,
+) -> Result<(Vec<UnitOutcome>, bool), CommandError> {
+    let request = UnitsRequest { units: asked.iter().map(|unit| unit.change.clone()).collect() };
+    let answer = client.change_units(&request).await.map_err(CommandError::doing(doing.to_owned()))?;
+    let mut all_done = true;
+    for unit in &answer.units {
+        match (unit.outcome, &unit.message) {
+            (Outcome::Refused, message) => {
+                all_done = false;
+                let why = message.as_deref().unwrap_or("fleetd refused, and did not say why");
+                writeln!(output.err()?, "{doing}: {}: {why}", unit.name)?;
+            }
+            (Outcome::Created, _) => writeln!(output.out(), "Unit {} inactive", unit.name)?,
+            _ => {}
+        }
+    }
+    output.flush()?;
+    Ok((answer.units, all_done))
+}
+
+/// Asks fleetd for the changes, and waits until they have come true unless told otherwise. True if they have.
+pub(super) async fn carry_out(
+    action: Action,
+    mut asked: Vec<Asked>,
+    blocking: Blocking,
+    client: &Client,
+    output: &mut Output,
+) -> Result<bool, CommandError> {
+    for unit in &mut asked {
+        unit.change.desired_state = Some(action.desired);
+    }
+    if asked.is_empty() {
+        return Ok(true);
+    }
+    let (outcomes, all_done) = ask(&asked, action.doing, client, output).await?;
+    let mut targets = Vec::new();
+    for (outcome, asked) in outcomes.into_iter().zip(asked) {
+        let Some(uid) = outcome.uid.filter(|_| outcome.outcome != Outcome::Refused) else { continue };
+        if asked.is_global {
+            writeln!(output.out(), "Triggered global unit {} {}", outcome.name, action.verb)?;
+        } else if blocking.no_block {
+            writeln!(output.out(), "Triggered unit {} {}", outcome.name, action.verb)?;
+        } else {
+            let before = asked.before.filter(|_| outcome.outcome != Outcome::Unchanged);
+            targets.push(Target { name: outcome.name, uid, before });
+        }
+    }
+    output.flush()?;
+    let all_reached = super::waiting::wait(action.goal, targets, blocking, client, output).await?;
+    Ok(all_done && all_reached)
+}
+
+/// A template has no process of its own. Refused before anything is created.
+pub(super) fn refuse_templates(asked: &[Asked], doing: &str) -> Result<(), CommandError> {
+    let is_template = |name: &str| UnitName::parse(name).is_ok_and(|name| name.is_template());
+    match asked.iter().map(|unit| &unit.change.name).find(|name| is_template(name)) {
+        Some(name) => Err(CommandError::with_hint(
+            format!("{doing}: cannot activate template {name:?}"),
+            "Name an instance of it, with something between \"@\" and the dot.",
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Says that no unit was named. That is no failure, as in fleet.
+pub(super) fn none_given(output: &mut Output) -> Result<u8, CommandError> {
+    writeln!(output.err()?, "No units given")?;
+    Ok(0)
+}
+
+/// The units that were named and that the cluster knows. The others are named on stderr; the flag is whether there were
+/// none.
+pub(super) async fn known(
+    arguments: &[String],
+    client: &Client,
+    output: &mut Output,
+) -> Result<(Vec<UnitView>, bool), CommandError> {
+    let names = super::lookup::names(arguments)?;
+    let (known, unknown) = super::lookup::named(client, &names, "Error retrieving units from Registry").await?;
+    if !unknown.is_empty() {
+        let names: Vec<_> = unknown.iter().map(UnitName::as_str).collect();
+        writeln!(output.err()?, "Units not found in registry: {}", names.join(" "))?;
+    }
+    Ok((known, unknown.is_empty()))
+}
+
+/// A change of a unit that the cluster knows.
+pub(super) fn of_known(view: UnitView) -> Asked {
+    let change = UnitChange { name: view.name.clone(), ..UnitChange::default() };
+    Asked { change, is_global: view.global, before: Some(view) }
+}

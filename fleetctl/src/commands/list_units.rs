@@ -1,0 +1,64 @@
+//! `fleetctl list-units`
+
+use std::io::Write;
+
+use fleet_api::Client;
+use fleet_api::v2::{StateView, UnitView};
+
+use crate::cli::List;
+use crate::error::CommandError;
+use crate::fields::{self, Field};
+use crate::output::Output;
+
+/// What is shown unless told otherwise.
+const DEFAULT_FIELDS: &str = "unit,machine,active,sub";
+
+/// A line of the list: a unit on a machine.
+#[derive(Clone, Debug)]
+struct Row {
+    unit: String,
+    state: StateView,
+}
+
+const FIELDS: &[Field<Row>] = &[
+    Field { name: "unit", cell: |row, _| row.unit.clone() },
+    Field { name: "load", cell: |row, _| row.state.load.clone() },
+    Field { name: "active", cell: |row, _| row.state.active.clone() },
+    Field { name: "sub", cell: |row, _| row.state.sub.clone() },
+    Field { name: "machine", cell: |row, full| fields::machine(&row.state.machine, full) },
+    Field { name: "hash", cell: |row, full| fields::hash(row.state.hash.as_ref(), full) },
+];
+
+/// Lists what systemd says of units, machine by machine.
+pub async fn run(list: &List, client: &Client, output: &mut Output) -> Result<u8, CommandError> {
+    fields::select(list, FIELDS, DEFAULT_FIELDS)?;
+    let units = super::lookup::all(client, output).await?;
+    output.out().write_all(render(list, units)?.as_bytes())?;
+    Ok(0)
+}
+
+/// What is printed for these units.
+pub fn render(list: &List, units: Vec<UnitView>) -> Result<String, CommandError> {
+    let fields = fields::select(list, FIELDS, DEFAULT_FIELDS)?;
+    let rows: Vec<Row> = units.into_iter().flat_map(rows_of).collect();
+    Ok(fields::render(list, &fields, &rows))
+}
+
+/// The lines of a unit.
+///
+/// The last words of a lost machine are left out, as fleet did, unless the unit still belongs there: then nobody knows
+/// what it does, and the line says so.
+fn rows_of(unit: UnitView) -> Vec<Row> {
+    let belongs_to = unit.machine.map(|machine| machine.id);
+    let shown = unit.states.into_iter().filter_map(|mut state| {
+        if state.stale {
+            if belongs_to.as_ref() != Some(&state.machine.id) {
+                return None;
+            }
+            state.active = "unknown".to_owned();
+            state.sub = "machine-lost".to_owned();
+        }
+        Some(Row { unit: unit.name.clone(), state })
+    });
+    shown.collect()
+}

@@ -1,0 +1,35 @@
+//! `fleetctl stop`
+
+use std::io::Write;
+
+use fleet_api::Client;
+use fleet_units::DesiredState;
+
+use super::change::{self, Action};
+use crate::cli::ChangeUnits;
+use crate::error::CommandError;
+use crate::output::Output;
+use crate::wait::Goal;
+
+const ACTION: Action =
+    Action { verb: "stop", doing: "Error stopping units", desired: DesiredState::Loaded, goal: Goal::Stopped };
+
+/// Stops units, and waits until no process of theirs runs. They stay on their machines.
+pub async fn run(arguments: &ChangeUnits, client: &Client, output: &mut Output) -> Result<u8, CommandError> {
+    if arguments.units.is_empty() {
+        return change::none_given(output);
+    }
+    let (known, all_known) = change::known(&arguments.units, client, output).await?;
+    // Fleet looked at the current state, and so could not stop a unit that waited for a machine.
+    if let Some(unit) = known.iter().find(|unit| unit.desired_state == Some(DesiredState::Inactive)) {
+        return Err(CommandError::message(format!("Unable to stop unit {} in state inactive", unit.name)));
+    }
+    let names = known.iter().map(|unit| unit.name.clone()).collect::<Vec<_>>().join(" ");
+    let asked = known.into_iter().map(change::of_known).collect();
+    let done = change::carry_out(ACTION, asked, arguments.blocking, client, output).await?;
+    match done {
+        true => writeln!(output.err()?, "Successfully stopped units [{names}].")?,
+        false => writeln!(output.err()?, "Failed to stop units [{names}].")?,
+    }
+    Ok(u8::from(!(done && all_known)))
+}

@@ -1,0 +1,245 @@
+//! Waiting until a change has come true, and saying what is waited for.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::Duration;
+
+use fleet_api::client::JournalQuery;
+use fleet_api::v2::MachineRef;
+use fleet_api::{ApiError, Client};
+use futures::{Stream, StreamExt, pin_mut};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+
+use crate::cli::Blocking;
+use crate::error::CommandError;
+use crate::fields;
+use crate::output::Output;
+use crate::wait::{Finished, Goal, Target, Verdict, Wait};
+
+/// How long an attempt of `--block-attempts` is, as in fleet 1.0.
+const ATTEMPT: Duration = Duration::from_secs(2);
+/// How often a person hears what is waited for, if it has changed.
+const PROGRESS: Duration = Duration::from_secs(1);
+/// How long a change may take to show before what was there already is taken for its result.
+const SETTLE: Duration = Duration::from_secs(5);
+/// How long fleetd may be away, as it is while it is upgraded.
+const AWAY: Duration = Duration::from_secs(30);
+/// How often it is tried again.
+const RETRY: Duration = Duration::from_millis(300);
+/// How many units a person hears of at once.
+const SHOWN: usize = 5;
+/// How many lines of the journal are shown of a unit that failed.
+const LOG_LINES: u64 = 10;
+
+/// Waits for the units and says what became of each. True if all got there.
+pub(super) async fn wait(
+    goal: Goal,
+    targets: Vec<Target>,
+    blocking: Blocking,
+    client: &Client,
+    output: &mut Output,
+) -> Result<bool, CommandError> {
+    if targets.is_empty() {
+        return Ok(true);
+    }
+    let names: Vec<String> = targets.iter().map(|target| target.name.clone()).collect();
+    let mut waiting =
+        Waiting { goal, wait: Wait::new(goal, targets), client, output, said: BTreeMap::new(), all_reached: true };
+    let begin = Instant::now();
+    let deadline = match blocking.block_attempts {
+        0 => None,
+        attempts => begin.checked_add(ATTEMPT.saturating_mul(attempts)),
+    };
+    tokio::select! {
+        result = waiting.follow(&names, begin) => result?,
+        () = until(deadline) => return waiting.timed_out(),
+        _ = tokio::signal::ctrl_c() => return waiting.interrupted(),
+    }
+    Ok(waiting.all_reached)
+}
+
+/// Waits for ever where there is no deadline.
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+struct Waiting<'a> {
+    goal: Goal,
+    wait: Wait,
+    client: &'a Client,
+    output: &'a mut Output,
+    /// What was last said of each unit.
+    said: BTreeMap<String, String>,
+    all_reached: bool,
+}
+
+impl Waiting<'_> {
+    /// Follows the units until none is waited for, through interruptions of the connection.
+    async fn follow(&mut self, names: &[String], begin: Instant) -> Result<(), CommandError> {
+        let mut last_word = Instant::now();
+        let mut is_away = false;
+        while !self.wait.is_over() {
+            let error = match self.client.watch_units(names).await {
+                Ok(lines) => {
+                    let before = Instant::now();
+                    let error = self.read(lines, begin).await?;
+                    if Instant::now() > before + RETRY {
+                        last_word = Instant::now();
+                        is_away = false;
+                    }
+                    error
+                }
+                Err(error) => Some(error),
+            };
+            let Some(error) = error else { continue };
+            if !is_passing(&error) || Instant::now() > last_word + AWAY {
+                return Err(CommandError::doing("Error waiting for units")(error));
+            }
+            if !std::mem::replace(&mut is_away, true) {
+                writeln!(self.output.err()?, "{error}; trying again")?;
+            }
+            sleep(RETRY).await;
+        }
+        Ok(())
+    }
+
+    /// Reads one watch. Gives the error that ended it, or none once nothing is waited for.
+    async fn read(
+        &mut self,
+        lines: impl Stream<Item = Result<fleet_api::v2::WatchLine, ApiError>>,
+        begin: Instant,
+    ) -> Result<Option<ApiError>, CommandError> {
+        pin_mut!(lines);
+        let mut progress = interval(PROGRESS);
+        progress.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first tick comes at once, when nobody has had to wait yet.
+        progress.tick().await;
+        let mut is_settled = false;
+        while !self.wait.is_over() {
+            tokio::select! {
+                line = lines.next() => match line {
+                    Some(Ok(line)) => {
+                        let finished = self.wait.observe(line);
+                        self.report(finished).await?;
+                    }
+                    Some(Err(error)) => return Ok(Some(error)),
+                    None => return Ok(None),
+                },
+                _ = progress.tick() => self.say_progress()?,
+                () = sleep_until(begin + SETTLE), if !is_settled => {
+                    is_settled = true;
+                    let finished = self.wait.settle();
+                    self.report(finished).await?;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    async fn report(&mut self, finished: Vec<Finished>) -> Result<(), CommandError> {
+        for Finished { name, verdict } in finished {
+            match verdict {
+                Verdict::Reached { machine, remark } => {
+                    writeln!(self.output.out(), "{}", reached_words(self.goal, &name, machine.as_ref()))?;
+                    if let Some(remark) = remark {
+                        writeln!(self.output.err()?, "WARNING: {remark}")?;
+                    }
+                }
+                Verdict::Failed { reason, machine } => {
+                    self.all_reached = false;
+                    let on = machine.as_ref().map(|machine| format!(" on {}", fields::machine(machine, false)));
+                    writeln!(
+                        self.output.err()?,
+                        "Error waiting for units: unit {name} is not {}{}: {reason}",
+                        self.goal.word(),
+                        on.unwrap_or_default()
+                    )?;
+                    if let Some(machine) = machine {
+                        self.show_log(&name, &machine).await?;
+                    }
+                }
+                Verdict::Pending(_) => {}
+            }
+        }
+        self.output.flush()?;
+        Ok(())
+    }
+
+    /// Shows the last lines of a unit's journal. That they cannot be had is no second error.
+    async fn show_log(&mut self, name: &str, machine: &MachineRef) -> Result<(), CommandError> {
+        let query = JournalQuery { lines: LOG_LINES, machine: Some(machine.id.clone()), ..JournalQuery::default() };
+        if let Ok(journal) = self.client.journal(name, &query).await {
+            pin_mut!(journal);
+            let mut log = Vec::new();
+            while let Some(Ok(chunk)) = journal.next().await {
+                log.extend_from_slice(&chunk);
+            }
+            for line in String::from_utf8_lossy(&log).lines() {
+                writeln!(self.output.err()?, "    {line}")?;
+            }
+        }
+        writeln!(self.output.err()?, "See \"fleetctl status {name}\" and \"fleetctl journal {name}\" for more.")?;
+        Ok(())
+    }
+
+    /// Says what is waited for, where that has changed.
+    fn say_progress(&mut self) -> Result<(), CommandError> {
+        let pending: Vec<_> = self.wait.pending().collect();
+        let rest = pending.len().saturating_sub(SHOWN);
+        let mut lines = Vec::new();
+        for (name, at) in pending.into_iter().take(SHOWN) {
+            if self.said.get(name).map(String::as_str) != Some(at) {
+                self.said.insert(name.to_owned(), at.to_owned());
+                lines.push(format!("Waiting for unit {name}: {at}"));
+            }
+        }
+        if rest > 0 && !lines.is_empty() {
+            lines.push(format!("… and for {rest} more"));
+        }
+        for line in lines {
+            writeln!(self.output.err()?, "{line}")?;
+        }
+        Ok(())
+    }
+
+    fn timed_out(self) -> Result<bool, CommandError> {
+        for (name, at) in self.wait.pending() {
+            writeln!(
+                self.output.err()?,
+                "Error waiting for units: timed out waiting for unit {name} to report state {}: {at}",
+                self.goal.word()
+            )?;
+        }
+        Ok(false)
+    }
+
+    fn interrupted(self) -> Result<bool, CommandError> {
+        let names: Vec<_> = self.wait.pending().map(|(name, _)| name).take(SHOWN).collect();
+        writeln!(
+            self.output.err()?,
+            "Interrupted while waiting for {}. What was asked for stays asked for; see \"fleetctl list-unit-files\".",
+            names.join(" ")
+        )?;
+        Err(CommandError::Said(130))
+    }
+}
+
+/// Whether it may be over in a moment: fleetd restarts, or its registry does.
+fn is_passing(error: &ApiError) -> bool {
+    match error {
+        ApiError::Unreachable { .. } | ApiError::TimedOut { .. } | ApiError::Broken { .. } => true,
+        ApiError::Refused { status, .. } => *status == 503,
+        ApiError::BadAnswer { .. } => false,
+    }
+}
+
+fn reached_words(goal: Goal, name: &str, machine: Option<&MachineRef>) -> String {
+    match (goal, machine) {
+        (Goal::Gone, _) => format!("Destroyed {name}"),
+        (_, None) => format!("Unit {name} {}", goal.word()),
+        (_, Some(machine)) => format!("Unit {name} {} on {}", goal.word(), fields::machine(machine, false)),
+    }
+}

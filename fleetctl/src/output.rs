@@ -1,0 +1,46 @@
+//! Where a command writes to.
+
+use std::io::{self, BufWriter, StderrLock, StdoutLock, Write};
+
+/// Standard output and standard error, handed down so that nothing else in this crate knows them.
+#[derive(Debug)]
+pub struct Output {
+    out: BufWriter<StdoutLock<'static>>,
+    err: StderrLock<'static>,
+}
+
+impl Output {
+    /// The process's own.
+    pub fn standard() -> Self {
+        Self { out: BufWriter::new(io::stdout().lock()), err: io::stderr().lock() }
+    }
+
+    /// What the command is asked for. It is kept back until [`Output::flush`].
+    pub fn out(&mut self) -> &mut impl Write {
+        &mut self.out
+    }
+
+    /// What a person should know besides. What went to `out` before comes first.
+    pub fn err(&mut self) -> io::Result<&mut impl Write> {
+        self.out.flush()?;
+        Ok(&mut self.err)
+    }
+
+    /// Writes what was kept back.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    /// Says what `--debug` asks for: every request, and how it was answered.
+    pub fn debug(text: &str) {
+        // Nobody is left to tell if this fails.
+        let _ = writeln!(io::stderr(), "DEBUG: {text}");
+    }
+
+    /// Writes to standard error even if nobody reads standard output any more.
+    pub(crate) fn last_words(&mut self, text: &str) {
+        // Nobody is left to tell if this fails.
+        let _ = self.out.flush();
+        let _ = writeln!(self.err, "{text}");
+    }
+}
