@@ -4,8 +4,8 @@
 //! fleet keeps in one, [`key`] where each lives, [`step`] the shape of every state machine in fleet and of what it
 //! asks of the store.
 
-pub mod jitter;
 pub mod etcd;
+pub mod jitter;
 pub mod key;
 pub mod loopback;
 pub mod memory;
@@ -15,8 +15,8 @@ pub mod session;
 pub mod shell;
 pub mod step;
 pub mod store;
-mod wire;
 pub mod view;
+mod wire;
 
 pub use jitter::Jitter;
 pub use key::{Key, Layout};

@@ -1,0 +1,102 @@
+//! The store's requests as etcd's methods.
+
+use std::sync::Arc;
+
+use etcd_client::proto::{
+    PbCompactionRequest, PbCompactionResponse, PbLeaseGrantRequest, PbLeaseGrantResponse, PbLeaseLeasesRequest,
+    PbLeaseLeasesResponse, PbLeaseRevokeRequest, PbLeaseRevokeResponse, PbLeaseTimeToLiveRequest,
+    PbLeaseTimeToLiveResponse, PbRangeRequest, PbRangeResponse, PbTxnRequest, PbTxnResponse,
+};
+use futures::stream;
+
+use super::config::{EtcdConfig, EtcdConfigError};
+use super::keep_alive::KeepAlive;
+use super::rpc::{Retry, Rpc};
+use super::watch::Watch;
+use crate::store::{Answer, Request, Response, ResponseBody, Store, StoreError, WatchRequest, WatchStream};
+use crate::wire::header_from;
+
+/// A client of etcd. Clones share connections.
+#[derive(Debug, Clone)]
+pub struct EtcdStore {
+    rpc: Arc<Rpc>,
+    keep_alive: Arc<KeepAlive>,
+}
+
+impl EtcdStore {
+    /// Prepares a client; connections are made when first used, so that etcd need not be up yet. Has to be called
+    /// within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// Options that cannot work.
+    pub fn connect(config: EtcdConfig) -> Result<Self, EtcdConfigError> {
+        Ok(Self { rpc: Arc::new(Rpc::new(config)?), keep_alive: Arc::default() })
+    }
+
+    async fn carry_out(&self, request: Request) -> Result<Response, StoreError> {
+        let (header, body) = match request {
+            Request::Range(request) => {
+                let request = PbRangeRequest::from(request);
+                let answer: PbRangeResponse = self.rpc.unary("/etcdserverpb.KV/Range", request, Retry::Safe).await?;
+                (answer.header, ResponseBody::Range(answer.into()))
+            }
+            Request::Txn(request) => {
+                let request = PbTxnRequest::from(request);
+                let answer: PbTxnResponse = self.rpc.unary("/etcdserverpb.KV/Txn", request, Retry::Never).await?;
+                (answer.header, ResponseBody::Txn(answer.into()))
+            }
+            Request::LeaseGrant { ttl, id } => {
+                let request = PbLeaseGrantRequest { ttl, id };
+                let answer: PbLeaseGrantResponse =
+                    self.rpc.unary("/etcdserverpb.Lease/LeaseGrant", request, Retry::Never).await?;
+                (answer.header, ResponseBody::LeaseGrant { id: answer.id, ttl: answer.ttl })
+            }
+            Request::LeaseRevoke { id } => {
+                let request = PbLeaseRevokeRequest { id };
+                let answer: PbLeaseRevokeResponse =
+                    self.rpc.unary("/etcdserverpb.Lease/LeaseRevoke", request, Retry::Never).await?;
+                (answer.header, ResponseBody::LeaseRevoke)
+            }
+            Request::LeaseKeepAlive { id } => {
+                let answer = self.keep_alive.renew(&self.rpc, id).await?;
+                (answer.header, ResponseBody::LeaseKeepAlive { id, ttl: answer.ttl })
+            }
+            Request::LeaseTimeToLive { id, keys } => {
+                let request = PbLeaseTimeToLiveRequest { id, keys };
+                let answer: PbLeaseTimeToLiveResponse =
+                    self.rpc.unary("/etcdserverpb.Lease/LeaseTimeToLive", request, Retry::Safe).await?;
+                (answer.header, ResponseBody::LeaseTimeToLive(answer.into()))
+            }
+            Request::Leases => {
+                let request = PbLeaseLeasesRequest {};
+                let answer: PbLeaseLeasesResponse =
+                    self.rpc.unary("/etcdserverpb.Lease/LeaseLeases", request, Retry::Safe).await?;
+                let mut ids: Vec<i64> = answer.leases.iter().map(|lease| lease.id).collect();
+                ids.sort_unstable();
+                (answer.header, ResponseBody::Leases(ids))
+            }
+            Request::Compact { revision, physical } => {
+                let request = PbCompactionRequest { revision, physical };
+                let answer: PbCompactionResponse =
+                    self.rpc.unary("/etcdserverpb.KV/Compact", request, Retry::Never).await?;
+                (answer.header, ResponseBody::Compact)
+            }
+        };
+        Ok(Response { header: header_from(header), body })
+    }
+}
+
+impl Store for EtcdStore {
+    fn call(&self, request: Request) -> Answer<'_> {
+        Box::pin(self.carry_out(request))
+    }
+
+    fn watch(&self, request: WatchRequest) -> WatchStream {
+        let watch = Watch::new(Arc::clone(&self.rpc), request);
+        Box::pin(stream::unfold(watch, |mut watch| async move {
+            let item = watch.next().await?;
+            Some((item, watch))
+        }))
+    }
+}
