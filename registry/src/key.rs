@@ -96,6 +96,8 @@ impl Layout {
         let tail = std::str::from_utf8(key).ok()?.strip_prefix(&self.root)?;
         let unit = |s: &str| UnitName::parse(s).ok();
         let machine = |s: &str| s.parse::<MachineId>().ok();
+        // As it is written, and no other way (`+1`, `01`): no two stored keys mean one record.
+        let number = |s: &str| s.parse::<u32>().ok().filter(|n| n.to_string() == s);
         match tail.split_once('/') {
             None if tail == "cluster" => Some(Key::Cluster),
             Some(("units", u)) => unit(u).map(Key::Unit),
@@ -111,7 +113,7 @@ impl Layout {
             Some(("notes", u)) => unit(u).map(Key::Note),
             Some(("engine", "leader")) => Some(Key::Leader),
             Some(("engine", "brake")) => Some(Key::Brake),
-            Some(("engine", rest)) => rest.strip_prefix("standby/")?.parse().ok().map(Key::Standby),
+            Some(("engine", rest)) => number(rest.strip_prefix("standby/")?).map(Key::Standby),
             _ => None,
         }
     }
@@ -122,3 +124,6 @@ impl Layout {
         Bytes::from(format!("{}states/{machine}/", self.root))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ mod unit;
 
 use std::collections::BTreeMap;
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use cluster::{ClusterId, ClusterRecord};
 pub use leader::{BrakeRecord, LeaderRecord};
@@ -44,10 +44,14 @@ pub trait Record: Serialize + DeserializeOwned {
     /// When the value is not JSON of this shape, or was written in a newer format. The caller reports it by key and
     /// leaves it alone.
     fn decode(value: &[u8]) -> Result<Self, RecordError> {
-        let record: Self = serde_json::from_slice(value).map_err(|e| RecordError::Malformed(e.to_string()))?;
-        match record.format() {
-            v if v > FORMAT => Err(RecordError::Newer(v)),
-            _ => Ok(record),
+        match serde_json::from_slice::<Self>(value) {
+            Ok(record) if record.format() > FORMAT => Err(RecordError::Newer(record.format())),
+            Ok(record) => Ok(record),
+            // A newer format may well have another shape: say so, rather than that it is broken.
+            Err(error) => match serde_json::from_slice::<Format>(value) {
+                Ok(Format { v }) if v > FORMAT => Err(RecordError::Newer(v)),
+                _ => Err(RecordError::Malformed(error.to_string())),
+            },
         }
     }
 
@@ -56,6 +60,12 @@ pub trait Record: Serialize + DeserializeOwned {
         // Records hold only strings, numbers, and maps with string keys: serialising them into memory cannot fail.
         bytes::Bytes::from(serde_json::to_vec(self).expect("a record serialises"))
     }
+}
+
+/// What records of all formats have in common.
+#[derive(Deserialize)]
+struct Format {
+    v: u32,
 }
 
 macro_rules! records {
@@ -98,3 +108,6 @@ pub struct Versioned<T> {
     /// The lease it hangs on, or 0.
     pub lease: i64,
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::memory::{Memory, WatcherId};
 use crate::step::{CallId, Mono, StoreEffect, StoreEvent, WatchId};
-use crate::store::{ErrorKind, Request, Response, StoreError, WatchItem, WatchRequest};
+use crate::store::{ErrorKind, Request, StoreError, WatchItem, WatchRequest};
 
 /// Whether the store can be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +102,11 @@ impl Link {
     /// Lets this befall the next call that nothing else is meant to befall.
     pub fn inject(&mut self, fault: Fault) {
         self.faults.push_back(fault);
+    }
+
+    /// What was injected and has not befallen a call yet never will.
+    pub fn clear_faults(&mut self) {
+        self.faults.clear();
     }
 
     /// Changes what the connection does from now on.

@@ -99,13 +99,18 @@ impl Mirror {
 
     /// The watch has delivered everything up to this revision.
     fn caught_up(&mut self, now: Mono, revision: i64, out: &mut Vec<MirrorEffect>) {
-        let check = self.next_check(now);
-        if let Phase::Watching(watch) = &mut self.phase
-            && (!self.complete || watch.target.is_some() || watch.misses > 0)
-        {
-            (watch.check, watch.target, watch.misses) = (check, None, 0);
+        if !self.complete {
+            self.check_passed(now);
         }
         self.complete(revision, out);
+    }
+
+    /// The next check is minutes away.
+    fn check_passed(&mut self, now: Mono) {
+        let check = self.next_check(now);
+        if let Phase::Watching(watch) = &mut self.phase {
+            (watch.check, watch.target, watch.misses) = (check, None, 0);
+        }
     }
 
     /// The first watch after a load misses nothing. One that was opened again may have to catch up.
@@ -144,9 +149,11 @@ impl Mirror {
         self.hand_over(&mut changes, out);
         self.seen = self.seen.max(self.revision);
         let Phase::Watching(watch) = &self.phase else { return };
-        let reached = watch.target.is_some_and(|target| self.revision >= target);
-        if reached || (self.complete && self.revision > handed_over) {
-            self.caught_up(now, self.revision, out);
+        if watch.target.is_some_and(|target| self.revision >= target) {
+            self.check_passed(now);
+            self.complete(self.revision, out);
+        } else if self.complete && self.revision > handed_over {
+            self.complete(self.revision, out);
         }
     }
 
@@ -220,7 +227,8 @@ impl Mirror {
         }
         let same = newest <= self.revision && i64::try_from(self.known.len()) == Ok(count);
         if same || header.revision <= self.revision {
-            return self.caught_up(now, header.revision, out);
+            self.check_passed(now);
+            return self.complete(header.revision, out);
         }
         let Phase::Watching(watch) = &mut self.phase else { return };
         watch.target.get_or_insert(header.revision);

@@ -17,7 +17,8 @@ pub enum Target {
     Launched,
 }
 
-/// One unit of a machine's schedule.
+/// One unit of a machine's schedule. Made anew by every leader from the unit's record, so that it keeps no unknown fields:
+/// a leader that does not know one could not keep it true.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {
     /// Create revision of `units/<unit>`: which unit of that name is meant.

@@ -56,13 +56,7 @@ fn tables() {
         ),
         (
             "one lease after the gap",
-            vec![
-                started(0.0),
-                acknowledged(5.0),
-                acknowledged(8.0),
-                acknowledged(11.0),
-                acknowledged(14.0),
-            ],
+            vec![started(0.0), acknowledged(5.0), acknowledged(8.0), acknowledged(11.0), acknowledged(14.0)],
             14.5,
             true,
             Some(5.0),
@@ -94,7 +88,12 @@ fn tables() {
 fn a_lease_of_another_length_begins_anew() {
     let mut evidence = after(&[started(0.0), acknowledged(3.0), acknowledged(6.0), acknowledged(9.0)]);
     let longer = Duration::from_secs(30);
-    evidence.observe(&SessionEvent::Acknowledged { lease: 1, ttl: longer, sent: seconds(10.0), received: seconds(10.0) });
+    evidence.observe(&SessionEvent::Acknowledged {
+        lease: 1,
+        ttl: longer,
+        sent: seconds(10.0),
+        received: seconds(10.0),
+    });
     assert!(!evidence.trusted(seconds(11.0)));
 }
 
