@@ -21,7 +21,11 @@ pub(super) async fn all(client: &Client, output: &mut Output) -> Result<Vec<Unit
 
 /// Those of the named units that the cluster knows, in the order of the names, and the names of the others.
 /// `doing` is what fleet said when it could not find out.
-pub(super) async fn named(client: &Client, names: &[UnitName]) -> Result<(Vec<UnitView>, Vec<UnitName>), CommandError> {
+pub(super) async fn named(
+    client: &Client,
+    names: &[UnitName],
+    doing: &str,
+) -> Result<(Vec<UnitView>, Vec<UnitName>), CommandError> {
     let list = client.units(names).await.map_err(CommandError::doing(doing))?;
     let mut views: Vec<UnitView> = list.units.into_iter().filter(|unit| unit.desired_state.is_some()).collect();
     let (mut known, mut unknown) = (Vec::new(), Vec::new());
