@@ -1,0 +1,66 @@
+//! What `fleetctl list-units` prints.
+
+mod common;
+
+use common::{list, units, visible};
+use fleetctl::commands::list_units::render;
+use insta::assert_snapshot;
+
+#[test]
+fn by_default() {
+    let text = render(&list(None, false, false), units()).unwrap();
+    assert_snapshot!(visible(&text), @r"
+    UNIT→→MACHINE→→→ACTIVE→→SUB
+    agent.service→4c2c1ae0.../192.0.2.2→active→→running
+    agent.service→9e8d7c6b.../192.0.2.3→failed→→failed
+    held.service→9e8d7c6b.../192.0.2.3→unknown→→machine-lost
+    hello.service→4c2c1ae0.../192.0.2.2→active→→running
+    moved.timer→4c2c1ae0.../192.0.2.2→active→→waiting
+    old.service→4c2c1ae0.../192.0.2.2→deactivating→stop-sigterm
+    ");
+}
+
+#[test]
+fn every_column_in_full() {
+    let text = render(&list(Some("unit,load,active,sub,machine,hash"), true, false), units()).unwrap();
+    assert_snapshot!(visible(&text), @r"
+    UNIT→→LOAD→ACTIVE→→SUB→→MACHINE→→→→→→HASH
+    agent.service→loaded→active→→running→→4c2c1ae0b51f4d2e8f0e4d1c2b3a4f5e/192.0.2.2→436c9457a1ced6ea7845b77b34f66298eb41faa3
+    agent.service→loaded→failed→→failed→→9e8d7c6b5a494837261504f3e2d1c0b9/192.0.2.3→436c9457a1ced6ea7845b77b34f66298eb41faa3
+    held.service→loaded→unknown→→machine-lost→9e8d7c6b5a494837261504f3e2d1c0b9/192.0.2.3→0c37637821a2cd3daf423a81516bd11f7664b1a6
+    hello.service→loaded→active→→running→→4c2c1ae0b51f4d2e8f0e4d1c2b3a4f5e/192.0.2.2→7d4db180a214b97d682902f49d347b1ecf9fc190
+    moved.timer→loaded→active→→waiting→→4c2c1ae0b51f4d2e8f0e4d1c2b3a4f5e/192.0.2.2→b98fae67327a69a586c18b41be323178968890c2
+    old.service→loaded→deactivating→stop-sigterm→4c2c1ae0b51f4d2e8f0e4d1c2b3a4f5e/192.0.2.2→-
+    ");
+}
+
+#[test]
+fn without_legend() {
+    let text = render(&list(Some("unit"), false, true), units()).unwrap();
+    assert_snapshot!(visible(&text), @r"
+    agent.service
+    agent.service
+    held.service
+    hello.service
+    moved.timer
+    old.service
+    ");
+}
+
+#[test]
+fn of_an_empty_cluster() {
+    let text = render(&list(None, false, false), Vec::new()).unwrap();
+    assert_snapshot!(visible(&text), @r"
+    UNIT→MACHINE→ACTIVE→SUB
+    ");
+}
+
+#[test]
+fn columns_that_there_are_not() {
+    let error = render(&list(Some("unit,target"), false, false), units()).unwrap_err();
+    assert_eq!(error.exit_code(), 1);
+    assert_snapshot!(error.words().unwrap_or_default(), @r#"
+    Invalid key in output format: "target"
+    There are unit, load, active, sub, machine, hash.
+    "#);
+}
