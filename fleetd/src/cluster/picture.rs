@@ -1,0 +1,169 @@
+//! What the mirror's records come to: the typed view, the unit files read once each, and who has which unit.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fleet_registry::Layout;
+use fleet_registry::mirror::KvChange;
+use fleet_registry::record::{ContentKey, ContentRecord, MachineRecord, ScheduleRecord, Versioned};
+use fleet_registry::view::{Change, Contents, View};
+use fleet_units::{MachineId, Requirements, UnitFile, UnitHash, UnitName};
+
+/// A unit file, read.
+#[derive(Debug, Clone)]
+pub struct Parsed {
+    /// Its options.
+    pub file: UnitFile,
+    /// CoreOS fleet's hash of it.
+    pub hash: UnitHash,
+    /// Its `Description=`.
+    pub description: String,
+}
+
+/// The cluster as it is known.
+#[derive(Debug)]
+pub struct Picture {
+    /// The records.
+    pub view: View,
+    /// The revision of the last change that was taken in.
+    pub revision: i64,
+    parsed: BTreeMap<ContentKey, Parsed>,
+    placed: BTreeMap<UnitName, BTreeSet<MachineId>>,
+    leaving: BTreeMap<UnitName, BTreeSet<MachineId>>,
+}
+
+impl Picture {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new(layout: Layout) -> Self {
+        Self {
+            view: View::new(layout, Contents::Keep),
+            revision: 0,
+            parsed: BTreeMap::new(),
+            placed: BTreeMap::new(),
+            leaving: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in changes, and says about which units there is something new.
+    pub fn apply(&mut self, revision: i64, changes: &[KvChange]) -> BTreeSet<UnitName> {
+        self.revision = revision;
+        let mut touched = BTreeSet::new();
+        for change in changes {
+            match self.view.apply(change) {
+                Some(Change::Unit { name, .. } | Change::Note { unit: name } | Change::State { unit: name, .. }) => {
+                    touched.insert(name);
+                }
+                Some(Change::Content { key, record }) => self.read_content(key, record.as_deref()),
+                Some(Change::Machine { id, old }) => self.touch_machine(&id, old.as_ref(), &mut touched),
+                Some(Change::Schedule { id, old }) => self.reindex(&id, old.as_ref(), &mut touched),
+                Some(Change::Applied { id, .. }) => {
+                    let leaving = self.view.schedules.get(&id).map(|schedule| schedule.value.leaving.keys());
+                    touched.extend(leaving.into_iter().flatten().cloned());
+                }
+                _ => {}
+            }
+        }
+        touched
+    }
+
+    /// The unit file of this content.
+    #[must_use]
+    pub fn parsed(&self, key: &ContentKey) -> Option<&Parsed> {
+        self.parsed.get(key)
+    }
+
+    /// What a unit asks of the cluster, where its text is known and makes sense.
+    #[must_use]
+    pub fn requirements(&self, name: &UnitName) -> Option<Requirements> {
+        let unit = self.view.units.get(name)?;
+        Requirements::parse(&self.parsed(&unit.value.content)?.file, name).ok()
+    }
+
+    /// Whether the unit runs on every machine that fits.
+    #[must_use]
+    pub fn is_global(&self, name: &UnitName) -> bool {
+        self.requirements(name).is_some_and(|requirements| requirements.global)
+    }
+
+    /// The machines whose schedule lists the unit, by id.
+    pub fn placed(&self, name: &UnitName) -> impl Iterator<Item = &MachineId> {
+        self.placed.get(name).into_iter().flatten()
+    }
+
+    /// The machines that were told to stop the unit, and have not said yet that it is done.
+    pub fn leaving(&self, name: &UnitName) -> impl Iterator<Item = &MachineId> {
+        self.leaving.get(name).into_iter().flatten().filter(move |id| {
+            let generation = self.view.schedules.get(*id).and_then(|s| s.value.leaving.get(name)).copied();
+            let applied = self.view.applied.get(*id).map_or(0, |a| a.value.generation);
+            generation.is_some_and(|generation| applied < generation)
+        })
+    }
+
+    fn read_content(&mut self, key: ContentKey, record: Option<&ContentRecord>) {
+        // A text that cannot be read is still listed; it has no hash or description to show.
+        match record.and_then(|record| UnitFile::parse(&record.text).ok()) {
+            Some(file) => {
+                let description = file.last("Unit", "Description").unwrap_or_default();
+                self.parsed.insert(key, Parsed { hash: file.hash(), description, file });
+            }
+            None => _ = self.parsed.remove(&key),
+        }
+    }
+
+    /// A machine that comes, goes, or moves changes what is said of every unit on it.
+    fn touch_machine(
+        &self,
+        id: &MachineId,
+        old: Option<&Versioned<MachineRecord>>,
+        touched: &mut BTreeSet<UnitName>,
+    ) {
+        let new = self.view.machines.get(id);
+        if old.map(|m| &m.value.address) == new.map(|m| &m.value.address) {
+            return;
+        }
+        if let Some(schedule) = self.view.schedules.get(id) {
+            touched.extend(schedule.value.units.keys().chain(schedule.value.leaving.keys()).cloned());
+        }
+        let reported = self.view.states.iter().filter(|(_, states)| states.contains_key(id));
+        touched.extend(reported.map(|(name, _)| name.clone()));
+    }
+
+    fn reindex(
+        &mut self,
+        id: &MachineId,
+        old: Option<&Versioned<ScheduleRecord>>,
+        touched: &mut BTreeSet<UnitName>,
+    ) {
+        let new = self.view.schedules.get(id).map(|schedule| &schedule.value);
+        let old = old.map(|schedule| &schedule.value);
+        update(&mut self.placed, id, old.map(|s| &s.units), new.map(|s| &s.units), touched);
+        update(&mut self.leaving, id, old.map(|s| &s.leaving), new.map(|s| &s.leaving), touched);
+    }
+}
+
+/// Brings an index of machines by unit up to date with one machine's list.
+fn update<T: PartialEq>(
+    index: &mut BTreeMap<UnitName, BTreeSet<MachineId>>,
+    id: &MachineId,
+    old: Option<&BTreeMap<UnitName, T>>,
+    new: Option<&BTreeMap<UnitName, T>>,
+    touched: &mut BTreeSet<UnitName>,
+) {
+    let (none, no) = (BTreeMap::new(), BTreeMap::new());
+    let (old, new) = (old.unwrap_or(&none), new.unwrap_or(&no));
+    for name in old.keys().filter(|name| !new.contains_key(*name)) {
+        if let Some(machines) = index.get_mut(name) {
+            machines.remove(id);
+            if machines.is_empty() {
+                index.remove(name);
+            }
+        }
+        touched.insert(name.clone());
+    }
+    for (name, value) in new {
+        if old.get(name) != Some(value) {
+            index.entry(name.clone()).or_default().insert(id.clone());
+            touched.insert(name.clone());
+        }
+    }
+}

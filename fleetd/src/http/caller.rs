@@ -1,0 +1,43 @@
+//! Who asks, as far as the socket tells.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use axum::extract::connect_info::Connected;
+use axum::serve::IncomingStream;
+use tokio::net::UnixListener;
+
+use super::sockets::Prompt;
+
+/// The other end of a connection; written into the records that it changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// A user of this machine.
+    User(u32),
+    /// A TCP address.
+    Address(SocketAddr),
+    /// The socket does not tell.
+    Unknown,
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(uid) => write!(f, "uid={uid}"),
+            Self::Address(address) => write!(f, "{address}"),
+            Self::Unknown => Ok(()),
+        }
+    }
+}
+
+impl Connected<IncomingStream<'_, UnixListener>> for Caller {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+        stream.io().peer_cred().map_or(Self::Unknown, |credentials| Self::User(credentials.uid()))
+    }
+}
+
+impl Connected<IncomingStream<'_, Prompt>> for Caller {
+    fn connect_info(stream: IncomingStream<'_, Prompt>) -> Self {
+        Self::Address(*stream.remote_addr())
+    }
+}

@@ -1,0 +1,28 @@
+//! API v2: many units in one request, one stream of changes, journal and status without ssh.
+
+mod change;
+mod list;
+mod remote;
+mod watch;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+use fleet_api::paths::{V2_DESTROY, V2_MACHINES, V2_UNITS};
+
+use super::{Api, Failure};
+
+const ONLY: &str = "method not supported against this resource";
+
+/// The routes.
+pub(super) fn routes() -> Router<Arc<Api>> {
+    Router::new()
+        .route(V2_UNITS, get(list::units).post(change::change))
+        .route(V2_DESTROY, post(change::destroy))
+        .route(V2_MACHINES, get(list::machines))
+        .route(&format!("{V2_UNITS}/{{name}}/text"), get(list::text))
+        .route(&format!("{V2_UNITS}/{{name}}/status"), get(remote::status))
+        .route(&format!("{V2_UNITS}/{{name}}/journal"), get(remote::journal))
+        .method_not_allowed_fallback(|| async { Failure::method(ONLY) })
+}

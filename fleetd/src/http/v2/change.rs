@@ -1,0 +1,86 @@
+//! `POST /fleet/v2/units` and `POST /fleet/v2/destroy`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, State};
+use axum::http::HeaderMap;
+use fleet_api::v2::{
+    DestroyAnswer, DestroyRequest, Destroyed, Outcome, UnitOutcome, UnitsAnswer, UnitsRequest,
+};
+
+use crate::cluster::{Applied, Change};
+use crate::http::request::{decode, expect_json, unit_name};
+use crate::http::{Api, Caller, Failure};
+use crate::time::wall;
+
+/// Creates and changes units, each independent of the others.
+pub(super) async fn change(
+    State(api): State<Arc<Api>>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<UnitsAnswer>, Failure> {
+    expect_json(&headers)?;
+    let request: UnitsRequest = decode(&body)?;
+    let mut answers: Vec<Option<UnitOutcome>> = Vec::with_capacity(request.units.len());
+    let mut names = Vec::with_capacity(request.units.len());
+    let mut changes = Vec::new();
+    for unit in request.units {
+        let name = unit.name.clone();
+        match Change::check(unit) {
+            Ok(change) => {
+                changes.push(change);
+                answers.push(None);
+            }
+            Err(error) => answers.push(Some(refused(name.clone(), error.to_string()))),
+        }
+        names.push(name);
+    }
+    let (revision, applied) =
+        api.cluster.writer().change(changes, wall(), &caller.to_string()).await.map_err(|e| api.unavailable(&e))?;
+    api.cluster.reached(revision).await;
+    let mut applied = applied.into_iter();
+    let units = names
+        .into_iter()
+        .zip(answers)
+        .map(|(name, answer)| match answer {
+            Some(refused) => refused,
+            None => match applied.next() {
+                Some(applied) => outcome(name, applied),
+                None => refused(name, "fleetd lost the outcome: this is a bug".to_owned()),
+            },
+        })
+        .collect();
+    Ok(Json(UnitsAnswer { revision, units }))
+}
+
+fn refused(name: String, message: String) -> UnitOutcome {
+    UnitOutcome { name, outcome: Outcome::Refused, uid: None, desired_state: None, message: Some(message) }
+}
+
+fn outcome(name: String, applied: Applied) -> UnitOutcome {
+    UnitOutcome {
+        name,
+        outcome: applied.outcome,
+        uid: applied.unit.map(|(uid, _)| uid),
+        desired_state: applied.unit.map(|(_, desired)| desired),
+        message: applied.message,
+    }
+}
+
+/// Destroys units. A name that is none makes the whole request senseless, since nothing has been done yet.
+pub(super) async fn destroy(
+    State(api): State<Arc<Api>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<DestroyAnswer>, Failure> {
+    expect_json(&headers)?;
+    let request: DestroyRequest = decode(&body)?;
+    let names = request.names.iter().map(|name| unit_name(name)).collect::<Result<Vec<_>, _>>()?;
+    let (revision, outcomes) = api.cluster.writer().destroy(&names).await.map_err(|e| api.unavailable(&e))?;
+    api.cluster.reached(revision).await;
+    let units = request.names.into_iter().zip(outcomes).map(|(name, outcome)| Destroyed { name, outcome }).collect();
+    Ok(Json(DestroyAnswer { revision, units }))
+}

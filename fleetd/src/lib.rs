@@ -1,0 +1,22 @@
+//! The fleet daemon: agent, engine, and API server in one process.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`cli`] | the command line |
+//! | [`config`] | `fleet.conf`, the environment, and flags |
+//! | [`logging`] | journald, or fleet's lines on stderr |
+//! | [`cluster`] | the cluster as this fleetd knows it, and writes on behalf of people |
+//! | [`http`] | the API, versions 1 and 2, and its sockets |
+//! | [`local`] | journal and status of this machine's units |
+//! | [`peers`] | the channel between fleetds |
+//! | [`time`] | the wall clock |
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod cluster;
+pub mod config;
+pub mod http;
+pub mod local;
+pub mod logging;
+pub mod peers;
+pub mod time;

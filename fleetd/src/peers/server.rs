@@ -1,0 +1,112 @@
+//! The accepting end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use rustls::pki_types::CertificateDer;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::identity::fingerprint;
+use super::{Identity, Members, client, tls};
+
+/// How long the other end may take to prove itself.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+/// How many may be proving themselves at once.
+const KNOCKING: usize = 64;
+/// Pause after an accept that failed, so that a lack of file descriptors does not become a lack of processor time.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Serves `router` to the fleetds of the cluster until told to stop.
+///
+/// # Errors
+/// When TLS cannot be set up.
+pub async fn serve(
+    listener: TcpListener,
+    identity: &Identity,
+    members: Members,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let config = tls::accepting(identity).map_err(io::Error::other)?;
+    let local = listener.local_addr()?;
+    let (admitted, accepted) = mpsc::channel(KNOCKING);
+    let door = tokio::spawn(admit(listener, TlsAcceptor::from(Arc::new(config)), Arc::new(members), admitted));
+    let stopped = async move {
+        // An error means that the sender is gone, which is a stop too.
+        _ = stop.wait_for(|stop| *stop).await;
+    };
+    let served = axum::serve(Admitted { accepted, local }, router).with_graceful_shutdown(stopped).await;
+    door.abort();
+    served
+}
+
+/// Lets in those that the registry knows.
+async fn admit(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    members: Arc<Members>,
+    admitted: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>,
+) {
+    let knocking = Arc::new(Semaphore::new(KNOCKING));
+    loop {
+        let Ok(permit) = Arc::clone(&knocking).acquire_owned().await else { return };
+        let (stream, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(target: "fleet", "failed to accept a fleetd: {error}");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let (acceptor, members, admitted) = (acceptor.clone(), Arc::clone(&members), admitted.clone());
+        tokio::spawn(async move {
+            let _permit = permit;
+            match tokio::time::timeout(HANDSHAKE, check(stream, &acceptor, &members)).await {
+                // The server is gone when nobody takes it.
+                Ok(Ok(stream)) => _ = admitted.send((stream, address)).await,
+                Ok(Err(why)) => tracing::warn!(target: "fleet", "turned away {address} on the peer port: {why}"),
+                Err(_) => tracing::debug!(target: "fleet", "{address} did not prove itself in time"),
+            }
+        });
+    }
+}
+
+async fn check(stream: TcpStream, acceptor: &TlsAcceptor, members: &Members) -> io::Result<TlsStream<TcpStream>> {
+    client::settle(&stream);
+    let stream = acceptor.accept(stream).await?;
+    let shown = stream.get_ref().1.peer_certificates().and_then(<[CertificateDer<'_>]>::first).map(fingerprint);
+    match shown {
+        Some(shown) if members.include(&shown).await => Ok(stream),
+        Some(shown) => Err(io::Error::other(format!("no machine of the cluster has the key {shown}"))),
+        None => Err(io::Error::other("it showed no certificate")),
+    }
+}
+
+/// The connections that were let in, as a listener.
+struct Admitted {
+    accepted: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
+    local: SocketAddr,
+}
+
+impl axum::serve::Listener for Admitted {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        match self.accepted.recv().await {
+            Some(connection) => connection,
+            // The door is shut: nobody comes any more.
+            None => std::future::pending().await,
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        Ok(self.local)
+    }
+}
