@@ -18,6 +18,7 @@ pub mod version;
 mod change;
 mod lookup;
 mod waiting;
+mod words;
 
 use std::io::Write;
 

@@ -3,12 +3,17 @@
 mod common;
 
 use common::{list, units, visible};
+use fleet_api::v2::{UnitList, UnitView};
 use fleetctl::commands::list_units::render;
 use insta::assert_snapshot;
 
+fn cluster(units: Vec<UnitView>) -> UnitList {
+    UnitList { revision: 1, stale: false, units }
+}
+
 #[test]
 fn by_default() {
-    let text = render(&list(None, false, false), units()).unwrap();
+    let text = render(&list(None, false, false), cluster(units())).unwrap();
     assert_snapshot!(visible(&text), @r"
     UNIT→→MACHINE→→→ACTIVE→→SUB
     agent.service→4c2c1ae0.../192.0.2.2→active→→running
@@ -22,7 +27,7 @@ fn by_default() {
 
 #[test]
 fn every_column_in_full() {
-    let text = render(&list(Some("unit,load,active,sub,machine,hash"), true, false), units()).unwrap();
+    let text = render(&list(Some("unit,load,active,sub,machine,hash"), true, false), cluster(units())).unwrap();
     assert_snapshot!(visible(&text), @r"
     UNIT→→LOAD→ACTIVE→→SUB→→MACHINE→→→→→→HASH
     agent.service→loaded→active→→running→→4c2c1ae0b51f4d2e8f0e4d1c2b3a4f5e/192.0.2.2→436c9457a1ced6ea7845b77b34f66298eb41faa3
@@ -36,7 +41,7 @@ fn every_column_in_full() {
 
 #[test]
 fn without_legend() {
-    let text = render(&list(Some("unit"), false, true), units()).unwrap();
+    let text = render(&list(Some("unit"), false, true), cluster(units())).unwrap();
     assert_snapshot!(visible(&text), @r"
     agent.service
     agent.service
@@ -47,9 +52,24 @@ fn without_legend() {
     ");
 }
 
+/// fleetd has lost touch with the registry, and marks all states; the machines are not lost for that.
+#[test]
+fn of_a_cluster_that_cannot_be_seen() {
+    let mut units = units();
+    units.truncate(3);
+    units.iter_mut().flat_map(|unit| &mut unit.states).for_each(|state| state.stale = true);
+    let text = render(&list(None, false, true), UnitList { stale: true, ..cluster(units) }).unwrap();
+    assert_snapshot!(visible(&text), @r"
+    agent.service→4c2c1ae0.../192.0.2.2→active→running
+    agent.service→9e8d7c6b.../192.0.2.3→failed→failed
+    held.service→9e8d7c6b.../192.0.2.3→active→running
+    hello.service→4c2c1ae0.../192.0.2.2→active→running
+    ");
+}
+
 #[test]
 fn of_an_empty_cluster() {
-    let text = render(&list(None, false, false), Vec::new()).unwrap();
+    let text = render(&list(None, false, false), cluster(Vec::new())).unwrap();
     assert_snapshot!(visible(&text), @r"
     UNIT→MACHINE→ACTIVE→SUB
     ");
@@ -57,7 +77,7 @@ fn of_an_empty_cluster() {
 
 #[test]
 fn columns_that_there_are_not() {
-    let error = render(&list(Some("unit,target"), false, false), units()).unwrap_err();
+    let error = render(&list(Some("unit,target"), false, false), cluster(units())).unwrap_err();
     assert_eq!(error.exit_code(), 1);
     assert_snapshot!(error.words().unwrap_or_default(), @r#"
     Invalid key in output format: "target"

@@ -7,6 +7,7 @@ use fleet_api::Client;
 use fleet_api::v2::{Outcome, UnitChange, UnitOutcome, UnitView, UnitsRequest};
 use fleet_units::{DesiredState, UnitName};
 
+use super::words::{self, Line};
 use crate::cli::{Blocking, Submit};
 use crate::error::CommandError;
 use crate::output::Output;
@@ -144,18 +145,14 @@ pub(super) async fn ask(
 ) -> Result<(Vec<UnitOutcome>, bool), CommandError> {
     let request = UnitsRequest { units: asked.iter().map(|unit| unit.change.clone()).collect() };
     let answer = client.change_units(&request).await.map_err(CommandError::doing(doing.to_owned()))?;
-    let mut all_done = true;
     for unit in &answer.units {
-        match (unit.outcome, &unit.message) {
-            (Outcome::Refused, message) => {
-                all_done = false;
-                let why = message.as_deref().unwrap_or("fleetd refused, and did not say why");
-                writeln!(output.err()?, "{doing}: {}: {why}", unit.name)?;
-            }
-            (Outcome::Created, _) => writeln!(output.out(), "Unit {} inactive", unit.name)?,
-            _ => {}
+        match words::outcome(unit, doing) {
+            Some(Line::Out(line)) => writeln!(output.out(), "{line}")?,
+            Some(Line::Err(line)) => writeln!(output.err()?, "{line}")?,
+            None => {}
         }
     }
+    let all_done = answer.units.iter().all(|unit| unit.outcome != Outcome::Refused);
     output.flush()?;
     Ok((answer.units, all_done))
 }
@@ -178,10 +175,8 @@ pub(super) async fn carry_out(
     let mut targets = Vec::new();
     for (outcome, asked) in outcomes.into_iter().zip(asked) {
         let Some(uid) = outcome.uid.filter(|_| outcome.outcome != Outcome::Refused) else { continue };
-        if asked.is_global {
-            writeln!(output.out(), "Triggered global unit {} {}", outcome.name, action.verb)?;
-        } else if blocking.no_block {
-            writeln!(output.out(), "Triggered unit {} {}", outcome.name, action.verb)?;
+        if asked.is_global || blocking.no_block {
+            writeln!(output.out(), "{}", words::triggered(&outcome.name, action.verb, asked.is_global))?;
         } else {
             let before = asked.before.filter(|_| outcome.outcome != Outcome::Unchanged);
             targets.push(Target { name: outcome.name, uid, before });

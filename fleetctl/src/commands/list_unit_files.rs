@@ -46,7 +46,7 @@ pub async fn run(list: &List, client: &Client, output: &mut Output) -> Result<u8
     // What makes no sense is said before fleetd is asked.
     fields::select(list, FIELDS, DEFAULT_FIELDS)?;
     let units = super::lookup::all(client, output).await?;
-    output.out().write_all(render(list, units)?.as_bytes())?;
+    output.out().write_all(render(list, units.units)?.as_bytes())?;
     Ok(0)
 }
 

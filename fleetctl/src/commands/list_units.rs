@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use fleet_api::Client;
-use fleet_api::v2::{StateView, UnitView};
+use fleet_api::v2::{StateView, UnitList, UnitView};
 
 use crate::cli::List;
 use crate::error::CommandError;
@@ -38,9 +38,14 @@ pub async fn run(list: &List, client: &Client, output: &mut Output) -> Result<u8
 }
 
 /// What is printed for these units.
-pub fn render(list: &List, units: Vec<UnitView>) -> Result<String, CommandError> {
+pub fn render(list: &List, units: UnitList) -> Result<String, CommandError> {
     let fields = fields::select(list, FIELDS, DEFAULT_FIELDS)?;
-    let rows: Vec<Row> = units.into_iter().flat_map(rows_of).collect();
+    let mut shown = units.units;
+    if units.stale {
+        // Everything may be old then, and a person was told so: the last words of all machines are worth the same.
+        shown.iter_mut().flat_map(|unit| &mut unit.states).for_each(|state| state.stale = false);
+    }
+    let rows: Vec<Row> = shown.into_iter().flat_map(rows_of).collect();
     Ok(fields::render(list, &fields, &rows))
 }
 

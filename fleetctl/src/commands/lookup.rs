@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use fleet_api::Client;
-use fleet_api::v2::UnitView;
+use fleet_api::v2::{UnitList, UnitView};
 use fleet_units::UnitName;
 
 use crate::error::CommandError;
@@ -13,10 +13,10 @@ use crate::output::Output;
 const LISTING: &str = "Error retrieving list of units from repository";
 
 /// All units.
-pub(super) async fn all(client: &Client, output: &mut Output) -> Result<Vec<UnitView>, CommandError> {
+pub(super) async fn all(client: &Client, output: &mut Output) -> Result<UnitList, CommandError> {
     let list = client.units::<&str>(&[]).await.map_err(CommandError::doing(LISTING))?;
     warn_if_stale(list.stale, output)?;
-    Ok(list.units)
+    Ok(list)
 }
 
 /// Those of the named units that the cluster knows, in the order of the names, and the names of the others.

@@ -10,9 +10,9 @@ use fleet_api::{ApiError, Client};
 use futures::{Stream, StreamExt, pin_mut};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
+use super::words;
 use crate::cli::Blocking;
 use crate::error::CommandError;
-use crate::fields;
 use crate::output::Output;
 use crate::wait::{Finished, Goal, Target, Verdict, Wait};
 
@@ -143,20 +143,15 @@ impl Waiting<'_> {
         for Finished { name, verdict } in finished {
             match verdict {
                 Verdict::Reached { machine, remark } => {
-                    writeln!(self.output.out(), "{}", reached_words(self.goal, &name, machine.as_ref()))?;
+                    writeln!(self.output.out(), "{}", words::reached(self.goal, &name, machine.as_ref()))?;
                     if let Some(remark) = remark {
                         writeln!(self.output.err()?, "WARNING: {remark}")?;
                     }
                 }
                 Verdict::Failed { reason, machine } => {
                     self.all_reached = false;
-                    let on = machine.as_ref().map(|machine| format!(" on {}", fields::machine(machine, false)));
-                    writeln!(
-                        self.output.err()?,
-                        "Error waiting for units: unit {name} is not {}{}: {reason}",
-                        self.goal.word(),
-                        on.unwrap_or_default()
-                    )?;
+                    let words = words::failed(self.goal, &name, machine.as_ref(), &reason);
+                    writeln!(self.output.err()?, "{words}")?;
                     if let Some(machine) = machine {
                         self.show_log(&name, &machine).await?;
                     }
@@ -181,7 +176,7 @@ impl Waiting<'_> {
                 writeln!(self.output.err()?, "    {line}")?;
             }
         }
-        writeln!(self.output.err()?, "See \"fleetctl status {name}\" and \"fleetctl journal {name}\" for more.")?;
+        writeln!(self.output.err()?, "{}", words::see_also(name))?;
         Ok(())
     }
 
@@ -193,7 +188,7 @@ impl Waiting<'_> {
         for (name, at) in pending.into_iter().take(SHOWN) {
             if self.said.get(name).map(String::as_str) != Some(at) {
                 self.said.insert(name.to_owned(), at.to_owned());
-                lines.push(format!("Waiting for unit {name}: {at}"));
+                lines.push(words::waiting(name, at));
             }
         }
         if rest > 0 && !lines.is_empty() {
@@ -207,22 +202,14 @@ impl Waiting<'_> {
 
     fn timed_out(self) -> Result<bool, CommandError> {
         for (name, at) in self.wait.pending() {
-            writeln!(
-                self.output.err()?,
-                "Error waiting for units: timed out waiting for unit {name} to report state {}: {at}",
-                self.goal.word()
-            )?;
+            writeln!(self.output.err()?, "{}", words::timed_out(self.goal, name, at))?;
         }
         Ok(false)
     }
 
     fn interrupted(self) -> Result<bool, CommandError> {
-        let names: Vec<_> = self.wait.pending().map(|(name, _)| name).take(SHOWN).collect();
-        writeln!(
-            self.output.err()?,
-            "Interrupted while waiting for {}. What was asked for stays asked for; see \"fleetctl list-unit-files\".",
-            names.join(" ")
-        )?;
+        let names: Vec<_> = self.wait.pending().map(|(name, _)| name).collect();
+        writeln!(self.output.err()?, "{}", words::interrupted(&names, SHOWN))?;
         Err(CommandError::Said(130))
     }
 }
@@ -233,13 +220,5 @@ fn is_passing(error: &ApiError) -> bool {
         ApiError::Unreachable { .. } | ApiError::TimedOut { .. } | ApiError::Broken { .. } => true,
         ApiError::Refused { status, .. } => *status == 503,
         ApiError::BadAnswer { .. } => false,
-    }
-}
-
-fn reached_words(goal: Goal, name: &str, machine: Option<&MachineRef>) -> String {
-    match (goal, machine) {
-        (Goal::Gone, _) => format!("Destroyed {name}"),
-        (_, None) => format!("Unit {name} {}", goal.word()),
-        (_, Some(machine)) => format!("Unit {name} {} on {}", goal.word(), fields::machine(machine, false)),
     }
 }
