@@ -1,4 +1,17 @@
 //! Decides which machine of a fleet cluster runs which unit.
+//!
+//! [`placement`] decides, purely. [`Engine`] is the state machine around it: it stands for leader, follows the registry,
+//! and writes what was decided. [`spawn`] runs it.
 #![forbid(unsafe_code)]
 
+mod absence;
+pub mod election;
+mod engine;
+mod leader;
 pub mod placement;
+mod report;
+mod shell;
+
+pub use engine::{Engine, EngineConfig, EngineEffect, EngineEvent, EngineStatus};
+pub use report::{Level, Report};
+pub use shell::{EngineHandle, spawn, spawn_with_timeout};

@@ -34,6 +34,11 @@ impl Cluster {
         plans
     }
 
+    /// Has a machine's schedule planned even if nothing changed.
+    pub fn plan_anyway(&mut self, id: &MachineId) {
+        self.changed.extend(self.machines.find(id.as_str()));
+    }
+
     fn plan_for(&mut self, machine: MachineIx) -> MachinePlan {
         let relies_on_loss = self.relies_on_loss.remove(&machine).unwrap_or_default();
         let entry = &self.machines[machine];

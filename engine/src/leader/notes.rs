@@ -1,0 +1,116 @@
+//! `notes/<unit>`: the one line that people read about a unit that waits, or that was moved.
+//!
+//! A unit that was placed at once needs no note, so that starting one costs one transaction.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fleet_registry::record::{FORMAT, NoteKind, NoteRecord, Record};
+use fleet_registry::store::{Compare, DeleteRequest, Operation, PutRequest, TxnRequest};
+use fleet_registry::{Key, Layout, Now, View};
+use fleet_units::UnitName;
+
+use crate::placement::{Decision, Departure};
+
+/// Notes a transaction.
+const MAX_NOTES: usize = 120;
+
+/// Notes as they are in the registry, as far as this leader knows, and those to be written.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Notes {
+    stored: BTreeMap<UnitName, NoteRecord>,
+    wanted: BTreeMap<UnitName, Option<NoteRecord>>,
+    in_flight: Option<(u64, BTreeMap<UnitName, Option<NoteRecord>>)>,
+}
+
+impl Notes {
+    /// What the registry holds. Notes of units that are gone are to be deleted.
+    pub(crate) fn load(view: &View) -> Self {
+        let stored: BTreeMap<_, _> = view.notes.iter().map(|(unit, note)| (unit.clone(), note.value.clone())).collect();
+        let orphans: BTreeSet<_> = stored.keys().filter(|unit| !view.units.contains_key(*unit)).cloned().collect();
+        let wanted = orphans.into_iter().map(|unit| (unit, None)).collect();
+        Self { stored, wanted, in_flight: None }
+    }
+
+    /// Takes in what was decided about a unit.
+    pub(crate) fn decided(&mut self, now: Now, decision: &Decision) {
+        let unit = &decision.unit;
+        let known = match self.wanted.get(unit) {
+            Some(wanted) => wanted.as_ref(),
+            None => self.stored.get(unit),
+        };
+        let known = known.filter(|note| note.uid == decision.uid);
+        let moved = decision.left.iter().any(|(_, why)| *why != Departure::Withdrawn);
+        let moves = known.map_or(0, |note| note.moves) + u32::from(moved);
+        let wanted = match decision.outcome.note_kind() {
+            None => None,
+            Some(NoteKind::Placed) if moves == 0 => None,
+            Some(kind) => {
+                let reason = decision.outcome.to_string();
+                let same = known.filter(|note| note.kind == kind && note.reason == reason && note.moves == moves);
+                let fresh = || NoteRecord {
+                    v: FORMAT,
+                    uid: decision.uid,
+                    kind,
+                    reason,
+                    since: now.wall,
+                    moves,
+                    not_before: None,
+                    extra: BTreeMap::new(),
+                };
+                Some(same.cloned().unwrap_or_else(fresh))
+            }
+        };
+        if self.stored.get(unit) == wanted.as_ref() && !self.is_under_way(unit) {
+            self.wanted.remove(unit);
+        } else {
+            self.wanted.insert(unit.clone(), wanted);
+        }
+    }
+
+    fn is_under_way(&self, unit: &UnitName) -> bool {
+        self.in_flight.as_ref().is_some_and(|(_, batch)| batch.contains_key(unit))
+    }
+
+    /// The next transaction, if there is anything to write and none is under way.
+    pub(crate) fn request(&mut self, layout: &Layout, fence: i64, call: u64) -> Option<TxnRequest> {
+        if self.in_flight.is_some() || self.wanted.is_empty() {
+            return None;
+        }
+        let mut batch = BTreeMap::new();
+        while batch.len() < MAX_NOTES
+            && let Some((unit, note)) = self.wanted.pop_first()
+        {
+            batch.insert(unit, note);
+        }
+        let operation = |(unit, note): (&UnitName, &Option<NoteRecord>)| {
+            let key = layout.encode(&Key::Note(unit.clone()));
+            match note {
+                Some(note) => Operation::Put(PutRequest::new(key, note.encode())),
+                None => Operation::Delete(DeleteRequest { key, ..DeleteRequest::default() }),
+            }
+        };
+        let txn = TxnRequest {
+            compare: vec![Compare::created_at(layout.encode(&Key::Leader), fence)],
+            success: batch.iter().map(operation).collect(),
+            failure: Vec::new(),
+        };
+        self.in_flight = Some((call, batch));
+        Some(txn)
+    }
+
+    /// Takes in whether a transaction took effect. False if it is not one of these.
+    pub(crate) fn answered(&mut self, call: u64, succeeded: bool) -> bool {
+        let Some((_, batch)) = self.in_flight.take_if(|(own, _)| *own == call) else { return false };
+        for (unit, note) in batch {
+            if !succeeded {
+                // Written again: the same note twice does no harm.
+                self.wanted.entry(unit).or_insert(note);
+            } else if let Some(note) = note {
+                self.stored.insert(unit, note);
+            } else {
+                self.stored.remove(&unit);
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,152 @@
+//! Schedules on their way to the registry: fenced, compared, in transactions of bounded size.
+//!
+//! Transactions of one wave are under way together, in any order; the next wave goes out when the whole of the last is
+//! known to have taken effect. What takes units from a lost machine is in an earlier wave than what gives them to
+//! others, or in the same transaction, so that no unit is ever listed twice.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use fleet_registry::record::{Record, ScheduleRecord};
+use fleet_registry::store::{Compare, Operation, PutRequest, RangeRequest, TxnRequest};
+use fleet_registry::{Key, Layout};
+use fleet_units::MachineId;
+
+/// Schedules a transaction: each needs a compare and perhaps another for a lost machine, and etcd takes 128 of them.
+const MAX_SCHEDULES: usize = 63;
+
+/// etcd takes 128 compares.
+const MAX_COMPARES: usize = 128;
+
+/// Bytes of schedules in a transaction; etcd takes 1.5 MiB.
+const MAX_BYTES: usize = 1 << 20;
+
+/// Transactions under way at once.
+const MAX_IN_FLIGHT: usize = 16;
+
+/// One schedule to be written.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Write {
+    pub(crate) machine: MachineId,
+    pub(crate) record: ScheduleRecord,
+    /// Mod revision of the value that it replaces; 0 where there is none.
+    pub(crate) replaces: i64,
+    /// Machines that must be absent for it.
+    pub(crate) absent: BTreeSet<MachineId>,
+    /// Whether it takes units from a lost machine.
+    pub(crate) takes_from_lost: bool,
+}
+
+/// Writes that are one transaction.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Batch {
+    pub(crate) writes: Vec<Write>,
+    bytes: usize,
+    absent: BTreeSet<MachineId>,
+}
+
+impl Batch {
+    fn takes(&self, write: &Write, bytes: usize) -> bool {
+        let absent = self.absent.union(&write.absent).count();
+        self.writes.is_empty()
+            || (self.writes.len() < MAX_SCHEDULES
+                && 1 + self.writes.len() + 1 + absent <= MAX_COMPARES
+                && self.bytes + bytes <= MAX_BYTES)
+    }
+
+    fn push(&mut self, write: Write, bytes: usize) {
+        self.bytes += bytes;
+        self.absent.extend(write.absent.iter().cloned());
+        self.writes.push(write);
+    }
+
+    /// The transaction. When it fails, it answers what stands in its way: the leader's key, then each schedule's, then
+    /// each machine's, without their values.
+    pub(crate) fn request(&self, layout: &Layout, fence: i64) -> TxnRequest {
+        let leader = layout.encode(&Key::Leader);
+        let look = |key: Bytes| Operation::Range(RangeRequest { keys_only: true, ..RangeRequest::key(key) });
+        let mut txn = TxnRequest {
+            compare: vec![Compare::created_at(leader.clone(), fence)],
+            success: Vec::new(),
+            failure: vec![look(leader)],
+        };
+        for write in &self.writes {
+            let key = layout.encode(&Key::Schedule(write.machine.clone()));
+            txn.compare.push(Compare::modified_at(key.clone(), write.replaces));
+            txn.success.push(Operation::Put(PutRequest::new(key.clone(), write.record.encode())));
+            txn.failure.push(look(key));
+        }
+        for machine in &self.absent {
+            let key = layout.encode(&Key::Machine(machine.clone()));
+            txn.compare.push(Compare::absent(key.clone()));
+            txn.failure.push(look(key));
+        }
+        txn
+    }
+
+    /// The machines that it looks at when it fails, in the order of its answers after the leader's key and the
+    /// schedules'.
+    pub(crate) fn absent(&self) -> &BTreeSet<MachineId> {
+        &self.absent
+    }
+}
+
+/// Batches that are under way or wait for it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Writer {
+    waves: VecDeque<VecDeque<Batch>>,
+    pub(crate) in_flight: BTreeMap<u64, Batch>,
+}
+
+impl Writer {
+    /// Whether anything is under way or waits for it.
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.in_flight.is_empty() || !self.waves.is_empty()
+    }
+
+    /// Takes up writes.
+    pub(crate) fn enqueue(&mut self, writes: Vec<Write>) {
+        let whole = batches(writes.clone());
+        if whole.len() <= 1 {
+            self.waves.extend((!whole.is_empty()).then_some(whole));
+            return;
+        }
+        let (first, second): (Vec<Write>, Vec<Write>) = writes.into_iter().partition(|write| write.takes_from_lost);
+        self.waves.extend([batches(first), batches(second)].into_iter().filter(|wave| !wave.is_empty()));
+    }
+
+    /// The next batch to send, if one may go out now.
+    pub(crate) fn next(&mut self) -> Option<Batch> {
+        if self.in_flight.len() >= MAX_IN_FLIGHT {
+            return None;
+        }
+        while self.waves.front().is_some_and(VecDeque::is_empty) {
+            if !self.in_flight.is_empty() {
+                return None;
+            }
+            self.waves.pop_front();
+        }
+        self.waves.front_mut()?.pop_front()
+    }
+
+    /// Forgets what was not sent yet.
+    pub(crate) fn drop_queue(&mut self) {
+        self.waves.clear();
+    }
+}
+
+fn batches(writes: Vec<Write>) -> VecDeque<Batch> {
+    let mut batches = VecDeque::new();
+    let mut batch = Batch::default();
+    for write in writes {
+        let bytes = write.record.encode().len();
+        if !batch.takes(&write, bytes) {
+            batches.push_back(std::mem::take(&mut batch));
+        }
+        batch.push(write, bytes);
+    }
+    if !batch.writes.is_empty() {
+        batches.push_back(batch);
+    }
+    batches
+}

@@ -1,0 +1,133 @@
+//! Runs an engine: the only part of this crate that waits, and that reads the clock.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fleet_registry::shell::{DEFAULT_REQUEST_TIMEOUT, StoreShell, boot_now};
+use fleet_registry::{Now, SessionEvent, StateMachine, Store, StoreEvent};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::engine::{Engine, EngineConfig, EngineEffect, EngineEvent, EngineStatus};
+use crate::report::{Level, Report};
+
+/// An engine that is running. Dropping it ends the engine at once and leaves its leadership to run out with the lease.
+#[derive(Debug)]
+pub struct EngineHandle {
+    resign: mpsc::UnboundedSender<()>,
+    status: watch::Receiver<EngineStatus>,
+    task: JoinHandle<()>,
+}
+
+impl EngineHandle {
+    /// How the engine stands, and each change of that.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<EngineStatus> {
+        self.status.clone()
+    }
+
+    /// Gives up leadership, so that another need not wait for the lease, and ends the engine.
+    pub async fn resign(mut self) {
+        if self.resign.send(()).is_ok() {
+            let _ = (&mut self.task).await;
+        }
+    }
+}
+
+impl Drop for EngineHandle {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Starts an engine with the default time-out for requests.
+///
+/// # Panics
+/// Outside a tokio runtime.
+#[must_use]
+pub fn spawn(
+    config: EngineConfig,
+    store: Arc<dyn Store>,
+    session: mpsc::UnboundedReceiver<SessionEvent>,
+) -> EngineHandle {
+    spawn_with_timeout(config, store, session, DEFAULT_REQUEST_TIMEOUT)
+}
+
+/// Starts an engine.
+///
+/// # Panics
+/// Outside a tokio runtime.
+#[must_use]
+pub fn spawn_with_timeout(
+    config: EngineConfig,
+    store: Arc<dyn Store>,
+    session: mpsc::UnboundedReceiver<SessionEvent>,
+    timeout: Duration,
+) -> EngineHandle {
+    let (resign, resigned) = mpsc::unbounded_channel();
+    let (status, receiver) = watch::channel(EngineStatus::default());
+    let task = tokio::spawn(run(Engine::new(config), store, session, resigned, status, timeout));
+    EngineHandle { resign, status: receiver, task }
+}
+
+async fn run(
+    mut engine: Engine,
+    store: Arc<dyn Store>,
+    mut session: mpsc::UnboundedReceiver<SessionEvent>,
+    mut resign: mpsc::UnboundedReceiver<()>,
+    status: watch::Sender<EngineStatus>,
+    timeout: Duration,
+) {
+    let (events, mut answers) = mpsc::unbounded_channel::<StoreEvent>();
+    let shell = StoreShell::new(store, timeout, events);
+    loop {
+        let event = tokio::select! {
+            biased;
+            Some(()) = resign.recv() => EngineEvent::Resign,
+            Some(event) = session.recv() => EngineEvent::Session(event),
+            Some(event) = answers.recv() => EngineEvent::Store(event),
+            () = sleep_until(engine.wakeup()) => EngineEvent::Tick,
+        };
+        for effect in engine.step(boot_now(), event) {
+            if perform(&shell, effect).is_break() {
+                return;
+            }
+        }
+        status.send_if_modified(|status| {
+            let new = engine.status();
+            let changed = *status != new;
+            *status = new;
+            changed
+        });
+    }
+}
+
+fn perform(shell: &StoreShell, effect: EngineEffect) -> ControlFlow<()> {
+    match effect {
+        EngineEffect::Store(effect) => shell.perform(effect),
+        EngineEffect::Log(report) => log(&report),
+        EngineEffect::Resigned => return ControlFlow::Break(()),
+    }
+    ControlFlow::Continue(())
+}
+
+/// Waits until a time of CLOCK_BOOTTIME; for ever without one.
+async fn sleep_until(at: Option<Duration>) {
+    match at {
+        Some(at) => {
+            let Now { mono, .. } = boot_now();
+            tokio::time::sleep(at.saturating_sub(mono)).await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+fn log(report: &Report) {
+    match report.level() {
+        Level::Debug => tracing::debug!("{report}"),
+        Level::Info => tracing::info!("{report}"),
+        Level::Warn => tracing::warn!("{report}"),
+        Level::Error => tracing::error!("{report}"),
+    }
+}
