@@ -84,7 +84,8 @@ pub struct Finished {
 pub struct Wait {
     goal: Goal,
     pending: BTreeMap<String, Pending>,
-    settled: bool,
+    /// fleetd has lost touch with the registry: what it says may be old.
+    is_stale: bool,
 }
 
 /// A unit that is still waited for.
@@ -104,13 +105,14 @@ impl Wait {
             let at = "no word of it yet".to_owned();
             (target.name.clone(), Pending { target, view: None, at })
         });
-        Self { goal, pending: pending.collect(), settled: false }
+        Self { goal, pending: pending.collect(), is_stale: false }
     }
 
     /// Takes the next line of a watch of these units.
     pub fn observe(&mut self, line: WatchLine) -> Vec<Finished> {
         match line {
             WatchLine::Snapshot { units, .. } => {
+                self.is_stale = false;
                 for pending in self.pending.values_mut() {
                     pending.view = None;
                 }
@@ -122,15 +124,16 @@ impl Wait {
             WatchLine::Unit { unit, .. } => {
                 let name = unit.name.clone();
                 self.take(*unit);
-                self.judge_one(&name).into_iter().collect()
+                self.judge_one(&name, false).into_iter().collect()
             }
             WatchLine::Gone { name, .. } => {
                 if let Some(pending) = self.pending.get_mut(&name) {
                     pending.view = None;
                 }
-                self.judge_one(&name).into_iter().collect()
+                self.judge_one(&name, false).into_iter().collect()
             }
             WatchLine::Stale { why } => {
+                self.is_stale = true;
                 for pending in self.pending.values_mut() {
                     pending.at = format!("fleetd has lost touch with the registry: {why}");
                 }
@@ -140,13 +143,15 @@ impl Wait {
         }
     }
 
-    /// Says that the change has had its time to show: from now on, what is the same as before is the result.
+    /// Says that the change has had its time to show: what is the same as before is the result. Nothing is concluded
+    /// from what may be old, or about a unit of which nothing was said yet.
     pub fn settle(&mut self) -> Vec<Finished> {
-        self.settled = true;
-        // A unit of which nothing was said yet has no result either.
-        let names: Vec<_> =
-            self.pending.values().filter(|pending| pending.view.is_some()).map(|p| p.target.name.clone()).collect();
-        names.iter().filter_map(|name| self.judge_one(name)).collect()
+        if self.is_stale {
+            return Vec::new();
+        }
+        let seen = self.pending.values().filter(|pending| pending.view.is_some());
+        let names: Vec<_> = seen.map(|pending| pending.target.name.clone()).collect();
+        names.iter().filter_map(|name| self.judge_one(name, true)).collect()
     }
 
     /// The units that are still waited for, and what each is at.
@@ -167,12 +172,12 @@ impl Wait {
 
     fn judge_all(&mut self) -> Vec<Finished> {
         let names: Vec<_> = self.pending.keys().cloned().collect();
-        names.iter().filter_map(|name| self.judge_one(name)).collect()
+        names.iter().filter_map(|name| self.judge_one(name, false)).collect()
     }
 
-    fn judge_one(&mut self, name: &str) -> Option<Finished> {
+    fn judge_one(&mut self, name: &str, settled: bool) -> Option<Finished> {
         let pending = self.pending.get_mut(name)?;
-        match judge(self.goal, &pending.target, pending.view.as_ref(), self.settled) {
+        match judge(self.goal, &pending.target, pending.view.as_ref(), settled) {
             Verdict::Pending(at) => {
                 pending.at = at;
                 None

@@ -117,7 +117,6 @@ impl Waiting<'_> {
         progress.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first tick comes at once, when nobody has had to wait yet.
         progress.tick().await;
-        let mut is_settled = false;
         while !self.wait.is_over() {
             tokio::select! {
                 line = lines.next() => match line {
@@ -128,11 +127,12 @@ impl Waiting<'_> {
                     Some(Err(error)) => return Ok(Some(error)),
                     None => return Ok(None),
                 },
-                _ = progress.tick() => self.say_progress()?,
-                () = sleep_until(begin + SETTLE), if !is_settled => {
-                    is_settled = true;
-                    let finished = self.wait.settle();
-                    self.report(finished).await?;
+                _ = progress.tick() => {
+                    if begin.elapsed() > SETTLE {
+                        let finished = self.wait.settle();
+                        self.report(finished).await?;
+                    }
+                    self.say_progress()?;
                 }
             }
         }

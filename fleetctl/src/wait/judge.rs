@@ -7,7 +7,7 @@ use super::{Goal, Target, Verdict};
 use crate::fields;
 
 /// Judges a unit. `view` is none once it is gone. Until it is `settled`, a failure that was there before the change is
-/// not taken for the change's result.
+/// not taken for the change's result, nor a machine that is not seen for lost.
 pub fn judge(goal: Goal, target: &Target, view: Option<&UnitView>, settled: bool) -> Verdict {
     let Some(view) = view else {
         return match goal {
@@ -114,11 +114,12 @@ impl Unit<'_> {
         self.held().unwrap_or_else(|| self.left())
     }
 
+    /// While any machine that is present has it, fleetd shows it.
     fn gone(&self) -> Verdict {
         if self.view.desired_state.is_some() {
             return Verdict::Pending("not destroyed yet".to_owned());
         }
-        self.held().unwrap_or_else(|| self.left())
+        self.held().unwrap_or_else(|| Verdict::Pending("waiting for its machine".to_owned()))
     }
 
     /// Somebody else changed what is wanted of it.
@@ -186,15 +187,17 @@ impl Unit<'_> {
         })
     }
 
-    /// No machine that is present has it.
+    /// No machine that is present has it. Whether the others are lost for good is seen after a while.
     fn left(&self) -> Verdict {
-        let remark = self
-            .view
-            .states
-            .iter()
-            .find(|state| state.stale)
-            .map(|state| format!("{} is lost: {} may still run there", name_of(&state.machine), self.view.name));
-        Verdict::Reached { machine: None, remark }
+        let Some(lost) = self.view.states.iter().find(|state| state.stale) else { return reached(None) };
+        let machine = name_of(&lost.machine);
+        match self.settled {
+            true => {
+                let remark = format!("{machine} is lost: {} may still run there", self.view.name);
+                Verdict::Reached { machine: None, remark: Some(remark) }
+            }
+            false => Verdict::Pending(format!("{machine} is not present")),
+        }
     }
 
     /// What the agent could not do, unless that is an old story.

@@ -244,7 +244,7 @@ fn unloading_and_destroying_end_once_no_machine_has_it() {
         (held, "pending: unloading on m1/192.0.2.2"),
         (running, "pending: stopping on m1/192.0.2.2"),
         (scheduled, "pending: unloading on m1/192.0.2.2"),
-        (lost, "reached; m1/192.0.2.2 is lost: a.service may still run there"),
+        (lost, "pending: m1/192.0.2.2 is not present"),
         (nowhere, "reached"),
     ];
     for (mut view, expected) in cases {
@@ -252,8 +252,31 @@ fn unloading_and_destroying_end_once_no_machine_has_it() {
         assert_eq!(judged(Goal::Unloaded, None, Some(&view)), expected, "{view:?}");
         assert_eq!(judged(Goal::Gone, None, Some(&view)), "pending: not destroyed yet");
         view.desired_state = None;
-        assert_eq!(judged(Goal::Gone, None, Some(&view)), expected, "{view:?}");
+        let seen = match expected {
+            // Whatever is left of it, fleetd says when it is gone.
+            "reached" | "pending: m1/192.0.2.2 is not present" => "pending: waiting for its machine",
+            held => held,
+        };
+        assert_eq!(judged(Goal::Gone, None, Some(&view)), seen, "{view:?}");
     }
+}
+
+#[test]
+fn a_lost_machine_does_not_hold_up_an_unload() {
+    let mut view = UnitView { machine: None, ..loaded("active/running/success") };
+    view.desired_state = Some(DesiredState::Inactive);
+    view.states[0].stale = true;
+    assert_eq!(
+        words(judge(Goal::Unloaded, &target(None), Some(&view), true)),
+        "reached; m1/192.0.2.2 is lost: a.service may still run there"
+    );
+    // While fleetd is cut off from the registry, every machine looks lost.
+    let mut wait = Wait::new(Goal::Unloaded, vec![target(None)]);
+    assert!(wait.observe(WatchLine::Snapshot { revision: 1, units: vec![view.clone()] }).is_empty());
+    assert!(wait.observe(WatchLine::Stale { why: "no answer".into() }).is_empty());
+    assert!(wait.settle().is_empty());
+    assert!(wait.observe(WatchLine::Snapshot { revision: 2, units: vec![view] }).is_empty());
+    assert_eq!(wait.settle().len(), 1);
 }
 
 #[test]
