@@ -4,6 +4,7 @@
 //! fleet keeps in one, [`key`] where each lives, [`step`] the shape of every state machine in fleet and of what it
 //! asks of the store.
 
+pub mod embedded;
 pub mod etcd;
 pub mod jitter;
 pub mod key;

@@ -90,6 +90,15 @@ impl Memory {
         self.journal.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
+    /// Goes back to an earlier state of the same store; watches stay, and have not been given anything later.
+    pub fn go_back_to(&mut self, earlier: Self) {
+        self.mvcc = earlier.mvcc;
+        self.leases = earlier.leases;
+        if let Some(journal) = &mut self.journal {
+            journal.clear();
+        }
+    }
+
     /// The header that an answer would carry now.
     #[must_use]
     pub fn header(&self) -> Header {
@@ -166,6 +175,12 @@ impl Memory {
     pub fn poll_watch(&mut self, id: WatcherId) -> Option<Result<WatchItem, StoreError>> {
         let item = self.watchers.poll(&self.mvcc, id)?;
         Some(item.map(|(revision, events)| WatchItem::Events { header: Header { revision, ..self.header() }, events }))
+    }
+
+    /// Whether a watch has been given everything that there is.
+    #[must_use]
+    pub fn is_level(&self, id: WatcherId) -> bool {
+        self.watchers.is_level(id)
     }
 
     /// Closes a watch.

@@ -93,6 +93,11 @@ impl Watchers {
         std::mem::take(&mut self.woken)
     }
 
+    /// Whether a watcher has been given everything.
+    pub(super) fn is_level(&self, id: WatcherId) -> bool {
+        self.watchers.get(&id).is_none_or(|watcher| watcher.unread.is_none() && watcher.failed.is_none())
+    }
+
     /// The oldest revision that a watcher still has to be given.
     pub(super) fn oldest_unread(&self) -> Option<i64> {
         self.watchers.values().filter_map(|w| w.unread).min()

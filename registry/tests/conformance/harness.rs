@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use fleet_registry::embedded::{Embedded, EmbeddedConfig};
 use fleet_registry::etcd::{EtcdConfig, EtcdStore};
 use fleet_registry::memory::MemoryStore;
 use fleet_registry::store::{
@@ -31,7 +32,11 @@ impl Subject {
     }
 
     pub(crate) async fn embedded() -> Self {
-        Self::etcd().await
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let registry = Embedded::open(dir.path(), EmbeddedConfig::default()).expect("a new registry");
+        let address = "127.0.0.1:0".parse().expect("an address");
+        let server = registry.serve(&address).await.expect("a free port");
+        Self { store: Arc::new(connect(&server.address().to_string())), _keep: Box::new((server, registry, dir)) }
     }
 
     pub(crate) async fn etcd() -> Self {

@@ -1,0 +1,133 @@
+//! A version of a key as bytes, with a checksum over them and over the place where they belong.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::memory::SavedVersion;
+use crate::store::{EventKind, KeyValue};
+
+const CHECKSUM_BYTES: usize = 4;
+/// Kind, create revision, version, lease, length of the key.
+const HEAD_BYTES: usize = 1 + 8 + 8 + 8 + 4;
+
+/// The bytes of a row: a checksum, a head of fixed size, key, value; numbers are little-endian.
+pub(super) fn encode(version: &SavedVersion) -> Vec<u8> {
+    let kv = &version.kv;
+    let mut row = Vec::with_capacity(CHECKSUM_BYTES + HEAD_BYTES + kv.key.len() + kv.value.len());
+    row.extend([0; CHECKSUM_BYTES]);
+    row.push(match version.kind {
+        EventKind::Put => 0,
+        EventKind::Delete => 1,
+    });
+    row.extend(kv.create_revision.to_le_bytes());
+    row.extend(kv.version.to_le_bytes());
+    row.extend(kv.lease.to_le_bytes());
+    // Keys are far below 4 GiB: a request is at most 1.5 MiB.
+    row.extend((kv.key.len() as u32).to_le_bytes());
+    row.extend(&kv.key[..]);
+    row.extend(&kv.value[..]);
+    let sum = checksum(kv.mod_revision, version.sub, &row[CHECKSUM_BYTES..]);
+    row[..CHECKSUM_BYTES].copy_from_slice(&sum.to_le_bytes());
+    row
+}
+
+/// The version in a row, or what is wrong with it.
+pub(super) fn decode(revision: i64, sub: u32, row: &[u8]) -> Result<SavedVersion, &'static str> {
+    let (sum, body) = row.split_first_chunk::<CHECKSUM_BYTES>().ok_or("it is cut short")?;
+    if u32::from_le_bytes(*sum) != checksum(revision, sub, body) {
+        return Err("its checksum is wrong");
+    }
+    let (head, rest) = body.split_first_chunk::<HEAD_BYTES>().ok_or("it is cut short")?;
+    let number = |at: usize| {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&head[at..at + 8]);
+        i64::from_le_bytes(bytes)
+    };
+    let key_bytes = u32::from_le_bytes([head[25], head[26], head[27], head[28]]) as usize;
+    let (key, value) = rest.split_at_checked(key_bytes).ok_or("its key is cut short")?;
+    let kind = match head[0] {
+        0 => EventKind::Put,
+        1 => EventKind::Delete,
+        _ => return Err("it is of no known kind"),
+    };
+    let kv = KeyValue {
+        key: Bytes::copy_from_slice(key),
+        value: Bytes::copy_from_slice(value),
+        create_revision: number(1),
+        mod_revision: revision,
+        version: number(9),
+        lease: number(17),
+    };
+    Ok(SavedVersion { kind, sub, kv: Arc::new(kv) })
+}
+
+/// CRC-32 (IEEE 802.3) of a row's place and body.
+fn checksum(revision: i64, sub: u32, body: &[u8]) -> u32 {
+    let place = revision.to_le_bytes().into_iter().chain(sub.to_le_bytes());
+    let step = |crc: u32, byte: u8| (crc >> 8) ^ TABLE[usize::from((crc as u8) ^ byte)];
+    let crc = place.fold(!0, step);
+    !body.iter().copied().fold(crc, step)
+}
+
+const TABLE: [u32; 256] = table();
+
+const fn table() -> [u32; 256] {
+    let mut table = [0; 256];
+    let mut n = 0;
+    while n < 256 {
+        let mut crc = n as u32;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
+            bit += 1;
+        }
+        table[n] = crc;
+        n += 1;
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version() -> SavedVersion {
+        let kv = KeyValue {
+            key: "key".into(),
+            value: "value".into(),
+            create_revision: 3,
+            mod_revision: 9,
+            version: 4,
+            lease: -7,
+        };
+        SavedVersion { kind: EventKind::Put, sub: 2, kv: Arc::new(kv) }
+    }
+
+    #[test]
+    fn a_row_reads_back() {
+        assert_eq!(decode(9, 2, &encode(&version())), Ok(version()));
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_noticed() {
+        let row = encode(&version());
+        for bit in 0..row.len() * 8 {
+            let mut bad = row.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(decode(9, 2, &bad).is_err(), "bit {bit}");
+        }
+        for length in 0..row.len() {
+            assert!(decode(9, 2, &row[..length]).is_err(), "cut at {length}");
+        }
+        assert!(decode(9, 1, &row).is_err(), "at another place");
+        assert!(decode(10, 2, &row).is_err(), "at another revision");
+    }
+
+    #[test]
+    fn the_checksum_is_the_common_one() {
+        let digits = b"123456789";
+        let crc = !digits.iter().fold(!0u32, |crc, b| (crc >> 8) ^ TABLE[usize::from((crc as u8) ^ b)]);
+        assert_eq!(crc, 0xcbf4_3926);
+    }
+}

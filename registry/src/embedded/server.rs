@@ -1,0 +1,47 @@
+//! etcd's gRPC methods in front of the writer.
+
+mod absent;
+mod cluster;
+mod kv;
+mod lease;
+mod maintenance;
+mod serve;
+mod watch;
+
+pub use serve::ServeHandle;
+
+use etcd_client::proto::PbResponseHeader;
+use tonic::Status;
+
+use super::writer::Embedded;
+use crate::store::{Request, ResponseBody, StoreError};
+use crate::wire;
+
+/// What every service answers from.
+#[derive(Debug, Clone)]
+pub(super) struct Service {
+    registry: Embedded,
+    /// Where clients find it.
+    client_url: String,
+}
+
+impl Service {
+    async fn call(&self, request: Request) -> Result<(PbResponseHeader, ResponseBody), Status> {
+        let response = self.registry.call(request).await.map_err(refuse)?;
+        Ok((wire::header(response.header), response.body))
+    }
+}
+
+fn refuse(error: StoreError) -> Status {
+    wire::to_status(&error)
+}
+
+/// For what a single node without users does not do.
+fn unsupported(what: &str) -> Status {
+    Status::unimplemented(format!("{what} is not supported by fleet's embedded registry: use etcd for it"))
+}
+
+/// An answer of another kind than its question: a bug, which must not take the server down.
+fn mismatched(body: &ResponseBody) -> Status {
+    Status::internal(format!("the registry gave an answer of another kind: {body:?}"))
+}

@@ -1,0 +1,77 @@
+//! How the server is: what `etcdctl endpoint status` and `endpoint health` ask.
+
+use std::pin::Pin;
+
+use etcd_client::proto::{
+    PbAlarmRequest, PbAlarmResponse, PbDefragmentRequest, PbDefragmentResponse, PbDowngradeRequest,
+    PbDowngradeResponse, PbHashKvRequest, PbHashKvResponse, PbHashRequest, PbHashResponse, PbMaintenanceService,
+    PbMoveLeaderRequest, PbMoveLeaderResponse, PbSnapshotRequest, PbSnapshotResponse, PbStatusRequest,
+    PbStatusResponse,
+};
+use futures::Stream;
+use tonic::codegen::async_trait;
+use tonic::{Request, Response, Status};
+
+use super::{Service, refuse, unsupported};
+use crate::wire;
+
+/// The version of etcd whose protocol is served: clients choose by it what they may ask for.
+const PROTOCOL_VERSION: &str = "3.4.0";
+
+/// Lists alarms.
+const GET: i32 = 0;
+
+#[async_trait]
+impl PbMaintenanceService for Service {
+    async fn alarm(&self, request: Request<PbAlarmRequest>) -> Result<Response<PbAlarmResponse>, Status> {
+        if request.into_inner().action != GET {
+            return Err(unsupported("setting alarms"));
+        }
+        let status = self.registry.status().await.map_err(refuse)?;
+        // A full disk refuses writes as they come; there is no alarm that stays.
+        Ok(Response::new(PbAlarmResponse { header: Some(wire::header(status.header)), alarms: Vec::new() }))
+    }
+
+    async fn status(&self, _: Request<PbStatusRequest>) -> Result<Response<PbStatusResponse>, Status> {
+        let status = self.registry.status().await.map_err(refuse)?;
+        let size = i64::try_from(status.file_bytes).unwrap_or(i64::MAX);
+        let index = status.header.revision.unsigned_abs();
+        Ok(Response::new(PbStatusResponse {
+            header: Some(wire::header(status.header)),
+            version: PROTOCOL_VERSION.to_owned(),
+            db_size: size,
+            db_size_in_use: size,
+            leader: status.header.member_id,
+            raft_index: index,
+            raft_applied_index: index,
+            raft_term: status.header.raft_term,
+            ..PbStatusResponse::default()
+        }))
+    }
+
+    async fn defragment(&self, _: Request<PbDefragmentRequest>) -> Result<Response<PbDefragmentResponse>, Status> {
+        Err(unsupported("defragmentation"))
+    }
+
+    async fn hash(&self, _: Request<PbHashRequest>) -> Result<Response<PbHashResponse>, Status> {
+        Err(unsupported("a hash"))
+    }
+
+    async fn hash_kv(&self, _: Request<PbHashKvRequest>) -> Result<Response<PbHashKvResponse>, Status> {
+        Err(unsupported("a hash"))
+    }
+
+    type SnapshotStream = Pin<Box<dyn Stream<Item = Result<PbSnapshotResponse, Status>> + Send>>;
+
+    async fn snapshot(&self, _: Request<PbSnapshotRequest>) -> Result<Response<Self::SnapshotStream>, Status> {
+        Err(unsupported("a snapshot"))
+    }
+
+    async fn move_leader(&self, _: Request<PbMoveLeaderRequest>) -> Result<Response<PbMoveLeaderResponse>, Status> {
+        Err(unsupported("another leader"))
+    }
+
+    async fn downgrade(&self, _: Request<PbDowngradeRequest>) -> Result<Response<PbDowngradeResponse>, Status> {
+        Err(unsupported("a downgrade"))
+    }
+}

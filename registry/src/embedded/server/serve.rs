@@ -1,0 +1,152 @@
+//! Listening, and stopping to.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use etcd_client::proto::{PbClusterServer, PbKvServer, PbLeaseServer, PbMaintenanceServer, PbWatchServer};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::transport::Server;
+use tonic::transport::server::{Router, TcpIncoming};
+
+use super::Service;
+use super::absent::{Auth, Election, Lock};
+use crate::embedded::error::EmbeddedError;
+use crate::embedded::holder;
+use crate::embedded::listen::Listen;
+use crate::embedded::writer::Embedded;
+
+/// Larger requests are refused by the store, with etcd's words; far larger ones are not read at all.
+const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
+
+/// A client that is silent for this long is asked whether it is still there, and given up after as long again.
+const PROBE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Open streams may end by themselves for this long when the server stops.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// A server that listens; it stops when this is dropped.
+#[derive(Debug)]
+pub struct ServeHandle {
+    address: Listen,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl ServeHandle {
+    /// Where it listens: with the port that was given to it, if any would do.
+    #[must_use]
+    pub fn address(&self) -> &Listen {
+        &self.address
+    }
+
+    /// Stops listening; calls under way are finished, streams are ended.
+    pub async fn stop(mut self) {
+        if let Some(stop) = self.stop.take() {
+            // An error means that it has stopped already.
+            let _ = stop.send(());
+        }
+        if tokio::time::timeout(GRACE, &mut self.task).await.is_err() {
+            self.task.abort();
+        }
+    }
+}
+
+impl Drop for ServeHandle {
+    fn drop(&mut self) {
+        self.task.abort();
+        if let Listen::Unix(path) = &self.address {
+            // It may have been taken away already.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl Embedded {
+    /// Serves etcd's protocol on an address. Has to be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// The address is taken, or cannot be listened on.
+    pub async fn serve(&self, address: &Listen) -> Result<ServeHandle, EmbeddedError> {
+        let (stop, stopped) = oneshot::channel();
+        let stopped = async {
+            // A dropped handle stops it, too.
+            let _ = stopped.await;
+        };
+        let (address, task) = match address {
+            Listen::Tcp(address) => {
+                let listener = TcpListener::bind(address).await.map_err(|e| refused_tcp(*address, e))?;
+                let address = listener.local_addr().map_err(|e| refused_tcp(*address, e))?;
+                let address = Listen::Tcp(address);
+                // Without it every small answer waits for the client's delayed acknowledgement.
+                let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+                let router = self.router(&address);
+                (address, tokio::spawn(finish(router.serve_with_incoming_shutdown(incoming, stopped))))
+            }
+            Listen::Unix(path) => {
+                let incoming = UnixListenerStream::new(bind_unix(path)?);
+                let address = Listen::Unix(path.clone());
+                let router = self.router(&address);
+                (address, tokio::spawn(finish(router.serve_with_incoming_shutdown(incoming, stopped))))
+            }
+        };
+        Ok(ServeHandle { address, stop: Some(stop), task })
+    }
+
+    fn router(&self, address: &Listen) -> Router {
+        let service = Service { registry: self.clone(), client_url: address.to_string() };
+        Server::builder()
+            .http2_keepalive_interval(Some(PROBE_INTERVAL))
+            .http2_keepalive_timeout(Some(PROBE_INTERVAL))
+            .add_service(PbKvServer::new(service.clone()).max_decoding_message_size(MAX_REQUEST_BYTES))
+            .add_service(PbWatchServer::new(service.clone()))
+            .add_service(PbLeaseServer::new(service.clone()))
+            .add_service(PbMaintenanceServer::new(service.clone()))
+            .add_service(PbClusterServer::new(service))
+            .add_service(Auth)
+            .add_service(Lock)
+            .add_service(Election)
+    }
+}
+
+async fn finish(serving: impl Future<Output = Result<(), tonic::transport::Error>>) {
+    if let Err(error) = serving.await {
+        tracing::error!(%error, "the embedded registry has stopped listening");
+    }
+}
+
+fn refused_tcp(address: std::net::SocketAddr, source: io::Error) -> EmbeddedError {
+    if source.kind() == io::ErrorKind::AddrInUse {
+        return EmbeddedError::AddressTaken { address: address.to_string(), holder: holder::of_port(address.port()) };
+    }
+    EmbeddedError::Listen { address: address.to_string(), source }
+}
+
+/// Binds a unix socket for its owner alone; one that nobody listens on any more is replaced.
+fn bind_unix(path: &Path) -> Result<UnixListener, EmbeddedError> {
+    let address = || format!("unix://{}", path.display());
+    match UnixStream::connect(path) {
+        Ok(_) => {
+            return Err(EmbeddedError::AddressTaken { address: address(), holder: "another process".to_owned() });
+        }
+        Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path).map_err(EmbeddedError::io("remove", path))?;
+        }
+        Err(_) => {}
+    }
+    let refused = |source| EmbeddedError::Listen { address: address(), source };
+    // Bound under another name first, so that it is never there with other permissions.
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(format!(".{}", std::process::id()));
+    let fresh = PathBuf::from(fresh);
+    let listener = UnixListener::bind(&fresh).map_err(refused)?;
+    std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o600)).map_err(refused)?;
+    std::fs::rename(&fresh, path).map_err(refused)?;
+    Ok(listener)
+}

@@ -1,0 +1,310 @@
+//! The thread that owns the store's state, and the handle to it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::config::EmbeddedConfig;
+use super::disk::Disk;
+use super::error::EmbeddedError;
+use super::lock::DirLock;
+use super::streams::{Delivery, STREAM_DEPTH, StreamId, Streams};
+use crate::memory::Memory;
+use crate::shell::boot_now;
+use crate::step::Mono;
+use crate::store::{ErrorKind, Header, Request, Response, StoreError, WatchRequest};
+
+mod history;
+
+use history::History;
+
+/// Requests that wait for the writer; whoever comes after waits outside.
+const QUEUE_DEPTH: usize = 1024;
+
+/// Requests that share one commit.
+const BATCH: usize = 512;
+
+type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// What the writer is asked to do.
+pub(super) enum Job {
+    Call(Request, Reply<Response>),
+    Status(Reply<Status>),
+    OpenStream(StreamId, mpsc::Sender<Delivery>, Arc<AtomicBool>),
+    CreateWatch(StreamId, i64, WatchRequest),
+    CancelWatch(StreamId, i64),
+    Progress(StreamId),
+    /// The stream has room again.
+    Resume(StreamId),
+    CloseStream(StreamId),
+    Stop(oneshot::Sender<()>),
+}
+
+/// How the store is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Status {
+    pub(super) header: Header,
+    pub(super) file_bytes: u64,
+}
+
+/// An embedded registry that is open. It closes with its last clone.
+#[derive(Debug, Clone)]
+pub struct Embedded {
+    jobs: mpsc::Sender<Job>,
+    next_stream: Arc<AtomicU64>,
+}
+
+impl Embedded {
+    /// Opens the registry of a directory, which is made if need be. Blocks while it reads the file.
+    ///
+    /// # Errors
+    ///
+    /// Another process has it open, or the file is damaged or gone: nothing is changed then.
+    pub fn open(dir: &Path, config: EmbeddedConfig) -> Result<Self, EmbeddedError> {
+        std::fs::create_dir_all(dir).map_err(EmbeddedError::io("make", dir))?;
+        let lock = DirLock::take(dir)?;
+        let (disk, mut memory) = Disk::open(dir, boot_now().mono, random()?)?;
+        memory.keep_journal();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(EmbeddedError::io("start the writer of", dir))?;
+        let (jobs, receiver) = mpsc::channel(QUEUE_DEPTH);
+        let history = History::new(&config, boot_now().mono, &memory);
+        let writer = Writer { memory, disk: Some(disk), streams: Streams::default(), history, config, _lock: lock };
+        thread::Builder::new()
+            .name("registry".to_owned())
+            .spawn(move || runtime.block_on(writer.run(receiver)))
+            .map_err(EmbeddedError::io("start the writer of", dir))?;
+        Ok(Self { jobs, next_stream: Arc::default() })
+    }
+
+    /// Finishes what was begun and closes the file; what comes later is refused.
+    pub async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        if self.jobs.send(Job::Stop(done)).await.is_ok() {
+            // An error means that the writer is gone already.
+            let _ = closed.await;
+        }
+    }
+
+    /// Resolves once the registry is closed: by [`Embedded::close`], or because its disk failed for good.
+    pub async fn closed(&self) {
+        self.jobs.closed().await;
+    }
+
+    pub(super) async fn call(&self, request: Request) -> Result<Response, StoreError> {
+        self.ask(|reply| Job::Call(request, reply)).await
+    }
+
+    pub(super) async fn status(&self) -> Result<Status, StoreError> {
+        self.ask(Job::Status).await
+    }
+
+    /// Opens a watch stream.
+    pub(super) async fn watch_stream(&self) -> Result<WatchStream, StoreError> {
+        let id = self.next_stream.fetch_add(1, Ordering::Relaxed);
+        let (sender, deliveries) = mpsc::channel(STREAM_DEPTH);
+        let blocked = Arc::new(AtomicBool::new(false));
+        let stream = WatchStream { id, jobs: self.jobs.clone(), deliveries, blocked: Arc::clone(&blocked) };
+        stream.control().send(Job::OpenStream(id, sender, blocked)).await?;
+        Ok(stream)
+    }
+
+    async fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(job(reply)).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+}
+
+/// The reading end of a watch stream; dropping it ends the stream's watches.
+pub(super) struct WatchStream {
+    id: StreamId,
+    jobs: mpsc::Sender<Job>,
+    deliveries: mpsc::Receiver<Delivery>,
+    blocked: Arc<AtomicBool>,
+}
+
+/// Where a stream's client sends what it wants.
+#[derive(Debug, Clone)]
+pub(super) struct WatchControl {
+    pub(super) id: StreamId,
+    jobs: mpsc::Sender<Job>,
+}
+
+impl WatchControl {
+    pub(super) async fn send(&self, job: Job) -> Result<(), StoreError> {
+        self.jobs.send(job).await.map_err(|_| stopped())
+    }
+}
+
+impl WatchStream {
+    pub(super) fn control(&self) -> WatchControl {
+        WatchControl { id: self.id, jobs: self.jobs.clone() }
+    }
+
+    /// The next delivery; `None` when the registry has closed.
+    pub(super) async fn next(&mut self) -> Option<Delivery> {
+        let delivery = self.deliveries.recv().await?;
+        if self.blocked.swap(false, Ordering::SeqCst) {
+            self.jobs.send(Job::Resume(self.id)).await.ok()?;
+        }
+        Some(delivery)
+    }
+}
+
+impl Drop for WatchStream {
+    fn drop(&mut self) {
+        let (jobs, id) = (self.jobs.clone(), self.id);
+        if let Err(mpsc::error::TrySendError::Full(job)) = jobs.try_send(Job::CloseStream(id))
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(async move { jobs.send(job).await });
+        }
+    }
+}
+
+struct Writer {
+    memory: Memory,
+    /// `None` once the file cannot be used any more: the writer ends then.
+    disk: Option<Disk>,
+    streams: Streams,
+    history: History,
+    config: EmbeddedConfig,
+    _lock: DirLock,
+}
+
+impl Writer {
+    async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut progress_due = boot_now().mono + self.config.progress_interval;
+        loop {
+            let now = boot_now().mono;
+            let due = self.history.due().min(progress_due);
+            let due = self.memory.next_deadline().map_or(due, |deadline| deadline.min(due));
+            let waited = tokio::time::timeout(due.saturating_sub(now), jobs.recv_many(&mut batch, BATCH)).await;
+            if waited == Ok(0) {
+                return;
+            }
+            let now = boot_now().mono;
+            if let Some(done) = self.serve(now, &mut batch) {
+                drop(self);
+                let _ = done.send(());
+                return;
+            }
+            if self.disk.is_none() {
+                return;
+            }
+            if now >= progress_due {
+                progress_due = now + self.config.progress_interval;
+                self.streams.notify_progress(&mut self.memory);
+            }
+        }
+    }
+
+    /// Carries out a batch: all calls, one commit, then the answers, then the watches.
+    fn serve(&mut self, now: Mono, batch: &mut Vec<Job>) -> Option<oneshot::Sender<()>> {
+        let mut answers = Vec::new();
+        let mut others = Vec::new();
+        self.memory.expire(now);
+        for job in batch.drain(..) {
+            match job {
+                Job::Call(request, reply) => answers.push((self.memory.apply(now, request), reply)),
+                job => others.push(job),
+            }
+        }
+        if let Some(revision) = self.history.compaction(now, self.memory.header().revision)
+            && revision > self.memory.compact_revision()
+        {
+            let request = Request::Compact { revision, physical: false };
+            if let Err(error) = self.memory.apply(now, request) {
+                tracing::warn!(revision, %error, "automatic compaction failed");
+            }
+        }
+        let outcome = self.commit(now);
+        for (answer, reply) in answers {
+            // Whoever asked may be gone; what was done stays done.
+            let _ = reply.send(match &outcome {
+                Ok(()) => answer,
+                Err(error) => Err(error.clone()),
+            });
+        }
+        self.streams.deliver(&mut self.memory);
+        others.into_iter().find_map(|job| self.attend(job))
+    }
+
+    /// Everything that changes no keys.
+    fn attend(&mut self, job: Job) -> Option<oneshot::Sender<()>> {
+        let memory = &mut self.memory;
+        match job {
+            Job::Call(_, reply) => drop(reply),
+            Job::Status(reply) => {
+                let file_bytes = self.disk.as_ref().map_or(0, Disk::size);
+                let _ = reply.send(Ok(Status { header: memory.header(), file_bytes }));
+            }
+            Job::OpenStream(id, sender, blocked) => self.streams.open(id, sender, blocked),
+            Job::CreateWatch(id, name, request) => self.streams.create(memory, id, name, request),
+            Job::CancelWatch(id, name) => self.streams.cancel(memory, id, name),
+            Job::Progress(id) => self.streams.progress(memory, id),
+            Job::Resume(id) => self.streams.deliver_stream(memory, id),
+            Job::CloseStream(id) => self.streams.close(memory, id),
+            Job::Stop(done) => return Some(done),
+        }
+        None
+    }
+
+    /// Makes everything durable that has happened.
+    fn commit(&mut self, now: Mono) -> Result<(), StoreError> {
+        let changes = self.memory.take_journal();
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let Some(disk) = &self.disk else { return Err(stopped()) };
+        let Err(error) = disk.commit(&changes, self.memory.header().revision) else {
+            self.history.note(now, self.memory.header().revision, &changes);
+            return Ok(());
+        };
+        tracing::error!(file = %disk.path().display(), why = error.why, "cannot write the registry");
+        Err(self.go_back(now, error.full))
+    }
+
+    /// The disk did not take what memory already has: memory goes back to what the disk has.
+    fn go_back(&mut self, now: Mono, full: bool) -> StoreError {
+        let Some(path) = self.disk.take().map(|disk| disk.path().to_owned()) else { return stopped() };
+        let reopened = random().and_then(|seed| Disk::reopen(path, now, seed));
+        match reopened {
+            Ok((disk, memory)) => {
+                // A commit that failed late may have got through all the same.
+                let lost = memory.header().revision < self.memory.header().revision;
+                self.disk = Some(disk);
+                self.memory.go_back_to(memory);
+                match (full, lost) {
+                    (true, true) => StoreError::new(ErrorKind::NoSpace, "etcdserver: mvcc: database space exceeded"),
+                    _ => StoreError::new(ErrorKind::Unknown, "the registry's disk failed: see its log"),
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "the registry stops: its file cannot be read back");
+                stopped()
+            }
+        }
+    }
+}
+
+fn stopped() -> StoreError {
+    StoreError::new(ErrorKind::Unavailable, "etcdserver: server stopped")
+}
+
+/// A seed that no other start has.
+fn random() -> Result<u64, EmbeddedError> {
+    use std::io::Read;
+    let mut bytes = [0; 8];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .map_err(EmbeddedError::io("read", "/dev/urandom"))?;
+    Ok(u64::from_le_bytes(bytes))
+}
