@@ -1,6 +1,6 @@
 //! What there is to type: the commands and flags of CoreOS fleet 0.11 and 1.0.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand};
 
 /// What `help` shows, in fleet's order.
 const ROOT_HELP: &str = "\
@@ -44,6 +44,7 @@ USAGE:
     infer_subcommands = true,
     subcommand_required = false,
     disable_version_flag = true,
+    disable_help_flag = true,
     max_term_width = 120
 )]
 pub struct Cli {
@@ -57,6 +58,7 @@ pub struct Cli {
 
 /// Flags of every command, before or after it.
 #[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "GLOBAL OPTIONS")]
 pub struct Global {
     /// Where fleetd listens: unix:///PATH or http://HOST:PORT [default: unix:///var/run/fleet.sock]
     #[arg(long, global = true, value_name = "URL")]
@@ -70,6 +72,9 @@ pub struct Global {
     /// Seconds to wait for an answer of fleetd [default: 30]
     #[arg(long, global = true, value_name = "SECONDS")]
     pub request_timeout: Option<String>,
+    /// Print help
+    #[arg(long, short = 'h', global = true, action = ArgAction::Help)]
+    pub help: Option<bool>,
     /// API is the only driver: fleetctl asks fleetd, never the registry
     #[arg(long, global = true, hide = true)]
     pub driver: Option<String>,
@@ -154,14 +159,16 @@ pub enum Command {
 
 /// Units by name.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "OPTIONS")]
 pub struct UnitNames {
     /// The unit
-    #[arg(value_name = "UNIT")]
+    #[arg(value_name = "UNIT", help_heading = "ARGUMENTS")]
     pub units: Vec<String>,
 }
 
 /// Whether and how long to wait for a change to come true.
 #[derive(Args, Clone, Copy, Debug, Default)]
+#[command(next_help_heading = "OPTIONS")]
 pub struct Blocking {
     /// Do not wait until it has happened
     #[arg(long)]
@@ -173,17 +180,19 @@ pub struct Blocking {
 
 /// Units that the cluster knows.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "OPTIONS")]
 pub struct ChangeUnits {
     /// Whether to wait.
     #[command(flatten)]
     pub blocking: Blocking,
     /// The units
-    #[arg(value_name = "UNIT")]
+    #[arg(value_name = "UNIT", help_heading = "ARGUMENTS")]
     pub units: Vec<String>,
 }
 
 /// Units that the cluster knows, or that are files here.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "OPTIONS")]
 pub struct CreateUnits {
     /// Whether to wait.
     #[command(flatten)]
@@ -195,6 +204,7 @@ pub struct CreateUnits {
 
 /// Units to create where the cluster does not know them.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "OPTIONS")]
 pub struct Submit {
     /// Replace units whose file here is another than the cluster's
     #[arg(long)]
@@ -203,12 +213,13 @@ pub struct Submit {
     #[arg(long, hide = true)]
     pub sign: bool,
     /// The units: names, or paths of unit files
-    #[arg(value_name = "UNIT")]
+    #[arg(value_name = "UNIT", help_heading = "ARGUMENTS")]
     pub units: Vec<String>,
 }
 
 /// How to list.
 #[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "OPTIONS")]
 pub struct List {
     /// Do not shorten ids and hashes
     #[arg(long, short = 'l')]
@@ -223,6 +234,7 @@ pub struct List {
 
 /// What to show of a journal.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "OPTIONS")]
 pub struct Journal {
     /// How many lines of the past
     #[arg(long, short = 'n', value_name = "N", default_value_t = 10)]
@@ -243,12 +255,13 @@ pub struct Journal {
     #[arg(long, hide = true)]
     pub ssh_port: Option<u16>,
     /// The unit
-    #[arg(value_name = "UNIT")]
+    #[arg(value_name = "UNIT", help_heading = "ARGUMENTS")]
     pub units: Vec<String>,
 }
 
 /// Units whose status to show.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "OPTIONS")]
 pub struct Status {
     /// Only on this machine
     #[arg(long, value_name = "MACHINE")]
@@ -257,6 +270,6 @@ pub struct Status {
     #[arg(long, hide = true)]
     pub ssh_port: Option<u16>,
     /// The units
-    #[arg(value_name = "UNIT")]
+    #[arg(value_name = "UNIT", help_heading = "ARGUMENTS")]
     pub units: Vec<String>,
 }
