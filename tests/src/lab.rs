@@ -58,4 +58,4 @@ pub(crate) use network::address as node_ip;
 pub use node::Node;
 pub use requirements::check_requirements;
 pub use spec::{FileSpec, LabSpec};
-pub use wait::{poll, wait_for};
+pub use wait::{holds, poll, wait_for};

@@ -37,6 +37,15 @@ impl Output {
         }
         bail!("`{}` failed ({})\n{}{}", self.command, self.status, self.stdout, self.stderr)
     }
+
+    /// Its standard error where it ended with this exit code, which is not zero; else an error with all that it printed.
+    pub fn refused(self, code: i32) -> Result<String> {
+        if self.status.code() == Some(code) {
+            return Ok(self.stderr);
+        }
+        let (status, stdout, stderr) = (self.status, self.stdout, self.stderr);
+        bail!("`{}` was to end with {code} ({status})\n{stdout}{stderr}", self.command)
+    }
 }
 
 /// Runs a program of the host, for its effect.

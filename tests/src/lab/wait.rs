@@ -32,6 +32,17 @@ pub fn wait_for<T>(limit: Duration, condition: impl FnMut() -> Result<T, String>
     }
 }
 
+/// Asks again and again for as long as `span`, and gives back the first reason that is not `Ok`: for what must stay as it
+/// is while something goes on.
+pub fn holds(span: Duration, mut condition: impl FnMut() -> Result<(), String>) -> Result<(), String> {
+    let begin = Instant::now();
+    while begin.elapsed() < span {
+        condition().map_err(|reason| format!("{reason} (after {:?})", begin.elapsed()))?;
+        thread::sleep(LONGEST_INTERVAL);
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,5 +65,16 @@ mod tests {
             Err(format!("asked {asked} times"))
         });
         assert!(reason.unwrap_err().starts_with(&format!("asked {asked} times")));
+    }
+
+    #[test]
+    fn what_does_not_hold_is_told_at_once() {
+        let mut asked = 0;
+        let reason = holds(Duration::from_secs(60), || {
+            asked += 1;
+            if asked < 3 { Ok(()) } else { Err("it broke".to_owned()) }
+        });
+        assert!(reason.unwrap_err().starts_with("it broke (after "));
+        assert_eq!(holds(Duration::from_millis(1), || Ok(())), Ok(()));
     }
 }
