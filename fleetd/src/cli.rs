@@ -202,7 +202,8 @@ mod tests {
             assert_eq!(parsed(version), Ok(Invocation::Version));
         }
         assert_eq!(parsed(&["--check"]), Ok(Invocation::Check(RunArguments::default())));
-        let Ok(Invocation::Registry(registry)) = parsed(&["registry", "--listen", "/r.sock", "--data-dir", "/d"]) else {
+        let Ok(Invocation::Registry(registry)) = parsed(&["registry", "--listen", "/r.sock", "--data-dir", "/d"])
+        else {
             panic!("no registry");
         };
         assert_eq!(registry.listen, ListenAddress::Unix("/r.sock".into()));

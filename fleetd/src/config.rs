@@ -8,9 +8,9 @@ mod dialect;
 mod load;
 mod options;
 mod raw;
-mod value;
 #[cfg(test)]
 mod tests;
+mod value;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

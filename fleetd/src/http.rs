@@ -6,6 +6,8 @@ mod failure;
 mod metrics;
 mod request;
 mod sockets;
+#[cfg(test)]
+mod tests;
 mod v1;
 mod v2;
 
@@ -30,7 +32,7 @@ pub use body::collect;
 pub use caller::Caller;
 pub use failure::Failure;
 pub use request::Query;
-pub use sockets::{ApiSocket, open, passed_by_systemd};
+pub use sockets::{ApiSocket, Passed, open, passed_by_systemd};
 
 /// The version that is told to clients.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -101,7 +103,7 @@ async fn catch_panics(request: Request, next: Next) -> Response {
     match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
         Err(_) => {
-            tracing::error!(target: "fleet", "a handler panicked at {path}; this is a bug in fleetd");
+            tracing::error!("a handler panicked at {path}; this is a bug in fleetd");
             Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "fleetd has a bug here: see its log").into_response()
         }
     }

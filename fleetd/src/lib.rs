@@ -6,6 +6,7 @@
 //! | [`config`] | `fleet.conf`, the environment, and flags |
 //! | [`logging`] | journald, or fleet's lines on stderr |
 //! | [`cluster`] | the cluster as this fleetd knows it, and writes on behalf of people |
+//! | [`daemon`] | the process: start, wiring, signals, end |
 //! | [`http`] | the API, versions 1 and 2, and its sockets |
 //! | [`local`] | journal and status of this machine's units |
 //! | [`peers`] | the channel between fleetds |
@@ -15,6 +16,7 @@
 pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod daemon;
 pub mod http;
 pub mod local;
 pub mod logging;

@@ -39,9 +39,7 @@ impl JournalRequest {
     pub fn read(query: &Query) -> Result<Self, Failure> {
         let lines = match query.first("lines") {
             None => LINES,
-            Some(text) => {
-                text.parse().map_err(|_| Failure::bad_request(format!("lines={text}: expected a number")))?
-            }
+            Some(text) => text.parse().map_err(|_| Failure::bad_request(format!("lines={text}: expected a number")))?,
         };
         let output = query.first("output").unwrap_or("short");
         if !output.chars().all(|c| c.is_ascii_lowercase() || c == '-') {

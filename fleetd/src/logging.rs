@@ -23,16 +23,12 @@ pub fn start(verbose: bool) -> Result<(), tracing::subscriber::SetGlobalDefaultE
     let journald = stderr_is_the_journal().then(tracing_journald::layer).and_then(Result::ok);
     match journald {
         Some(journald) => tracing::subscriber::set_global_default(
-            tracing_subscriber::registry().with(journald.with_field_prefix(Some("FLEET".to_owned())).with_filter(levels)),
+            tracing_subscriber::registry()
+                .with(journald.with_field_prefix(Some("FLEET".to_owned())).with_filter(levels)),
         ),
-        None => tracing::subscriber::set_global_default(
-            tracing_subscriber::registry().with(
-                tracing_subscriber::fmt::layer()
-                    .with_writer(std::io::stderr)
-                    .event_format(FleetLines)
-                    .with_filter(levels),
-            ),
-        ),
+        None => tracing::subscriber::set_global_default(tracing_subscriber::registry().with(
+            tracing_subscriber::fmt::layer().with_writer(std::io::stderr).event_format(FleetLines).with_filter(levels),
+        )),
     }
 }
 

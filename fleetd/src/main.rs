@@ -1,3 +1,56 @@
 //! The fleet daemon: agent, engine, and API server.
 
-fn main() {}
+use std::io::Write;
+use std::process::ExitCode;
+
+use fleetd::cli::{self, Invocation};
+use fleetd::{config, daemon, http};
+
+fn main() -> ExitCode {
+    let invocation = match cli::parse(std::env::args_os()) {
+        Ok(invocation) => invocation,
+        Err(refusal) => {
+            if refusal.code == 0 {
+                print(&refusal.message);
+            } else {
+                complain(&refusal.message);
+            }
+            return ExitCode::from(refusal.code);
+        }
+    };
+    let outcome = match invocation {
+        Invocation::Version => {
+            print(&format!("fleetd version {}\n", http::VERSION));
+            Ok(())
+        }
+        Invocation::Check(arguments) => check(&arguments),
+        Invocation::Registry(arguments) => daemon::run_registry(&arguments),
+        Invocation::Run(arguments) => daemon::run(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("fleetd: {error:#}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints the configuration as it counts, and what is odd about it.
+fn check(arguments: &cli::RunArguments) -> anyhow::Result<()> {
+    let (_, raw) = config::load(arguments.config.as_deref(), std::env::vars(), arguments.flags.iter().cloned())?;
+    for warning in &raw.warnings {
+        complain(&format!("warning: {warning}\n"));
+    }
+    print(&config::describe(&raw));
+    Ok(())
+}
+
+/// To a reader that may have left.
+fn print(text: &str) {
+    _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+fn complain(text: &str) {
+    _ = std::io::stderr().lock().write_all(text.as_bytes());
+}

@@ -1,9 +1,7 @@
 //! What a change of one unit comes to. Pure: the unit as it is and as it is asked for go in, a decision comes out.
 
 use fleet_api::v2::{Outcome, UnitChange};
-use fleet_registry::record::{
-    ContentKey, ContentRecord, Extra, FORMAT, Record, UnitRecord, Versioned, WallMillis,
-};
+use fleet_registry::record::{ContentKey, ContentRecord, Extra, FORMAT, Record, UnitRecord, Versioned, WallMillis};
 use fleet_units::{DesiredState, Requirements, UnitFile, UnitHash, UnitName};
 
 /// A change of one unit whose parts make sense.

@@ -111,12 +111,7 @@ impl Picture {
     }
 
     /// A machine that comes, goes, or moves changes what is said of every unit on it.
-    fn touch_machine(
-        &self,
-        id: &MachineId,
-        old: Option<&Versioned<MachineRecord>>,
-        touched: &mut BTreeSet<UnitName>,
-    ) {
+    fn touch_machine(&self, id: &MachineId, old: Option<&Versioned<MachineRecord>>, touched: &mut BTreeSet<UnitName>) {
         let new = self.view.machines.get(id);
         if old.map(|m| &m.value.address) == new.map(|m| &m.value.address) {
             return;
@@ -128,12 +123,7 @@ impl Picture {
         touched.extend(reported.map(|(name, _)| name.clone()));
     }
 
-    fn reindex(
-        &mut self,
-        id: &MachineId,
-        old: Option<&Versioned<ScheduleRecord>>,
-        touched: &mut BTreeSet<UnitName>,
-    ) {
+    fn reindex(&mut self, id: &MachineId, old: Option<&Versioned<ScheduleRecord>>, touched: &mut BTreeSet<UnitName>) {
         let new = self.view.schedules.get(id).map(|schedule| &schedule.value);
         let old = old.map(|schedule| &schedule.value);
         update(&mut self.placed, id, old.map(|s| &s.units), new.map(|s| &s.units), touched);

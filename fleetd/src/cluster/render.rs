@@ -69,9 +69,8 @@ impl Picture {
 
     fn last_uid(&self, name: &UnitName) -> Option<i64> {
         let stated = self.view.states.get(name).and_then(|states| states.values().map(|s| s.value.uid).max());
-        stated.or_else(|| {
-            self.placed(name).find_map(|id| Some(self.view.schedules.get(id)?.value.units.get(name)?.uid))
-        })
+        stated
+            .or_else(|| self.placed(name).find_map(|id| Some(self.view.schedules.get(id)?.value.units.get(name)?.uid)))
     }
 
     /// The machine that a unit is scheduled to. A schedule that lists an earlier unit of the same name says nothing

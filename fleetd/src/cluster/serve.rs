@@ -168,7 +168,7 @@ pub(super) async fn run(inner: Weak<Inner>, loaded: Arc<Loaded>) {
     };
     let store: Arc<dyn Store> = store;
     let (events, mut from_store) = mpsc::unbounded_channel();
-    let mut shell = StoreShell::new(store, config.timeout, events);
+    let shell = StoreShell::new(store, config.timeout, events);
     let root = config.layout.root().to_owned();
     let mut mirror = Mirror::new(MirrorConfig::prefix(root, Owner::Mirror, config.seed));
     let mut input = MirrorInput::Start;
@@ -179,11 +179,11 @@ pub(super) async fn run(inner: Weak<Inner>, loaded: Arc<Loaded>) {
                 MirrorEffect::Changes { revision, changes } => loaded.take(revision, &changes),
                 MirrorEffect::Complete { revision } => loaded.complete(revision),
                 MirrorEffect::Stale { why } => {
-                    tracing::warn!(target: "fleet", "the cluster's records cannot be followed: {why}");
+                    tracing::warn!("the cluster's records cannot be followed: {why}");
                     loaded.stale(why);
                 }
                 MirrorEffect::Restored { why } => {
-                    tracing::error!(target: "fleet", "the registry is not the one that it was: {why}");
+                    tracing::error!("the registry is not the one that it was: {why}");
                     loaded.stale(why);
                 }
             }
@@ -200,7 +200,7 @@ pub(super) async fn run(inner: Weak<Inner>, loaded: Arc<Loaded>) {
             () = tokio::time::sleep(wakeup.max(Duration::from_millis(1))) => MirrorInput::Tick,
             () = tokio::time::sleep_until(idle_at) => {
                 if drop_if_idle(&inner, &loaded) {
-                    tracing::debug!(target: "fleet", "dropped the mirror: nobody asked for {} s", IDLE.as_secs());
+                    tracing::debug!("dropped the mirror: nobody asked for {} s", IDLE.as_secs());
                     return;
                 }
                 MirrorInput::Tick

@@ -202,7 +202,8 @@ impl Writer {
                 decision = slot.change.decide(slot.current.as_ref(), now, by);
             }
             let current_content = slot.current.as_ref().map(|e| &e.unit.value.content);
-            if matches!(decision, Decision::Write { text: true, .. }) && current_content != slot.first_content.as_ref() {
+            if matches!(decision, Decision::Write { text: true, .. }) && current_content != slot.first_content.as_ref()
+            {
                 let message = "somebody else gave the unit another text at the same time".to_owned();
                 decision = Decision::Nothing { outcome: Outcome::Refused, message: Some(message) };
             }
@@ -248,7 +249,9 @@ impl Writer {
             return None;
         }
         for (key, value) in texts {
-            request.success.push(Operation::Put(PutRequest::new(self.layout.encode(&Key::Content(key.clone())), value)));
+            request
+                .success
+                .push(Operation::Put(PutRequest::new(self.layout.encode(&Key::Content(key.clone())), value)));
         }
         request.failure = slots.iter().map(|slot| self.range(&slot.change.name)).collect();
         Some(request)
@@ -337,17 +340,16 @@ impl Writer {
     async fn answer(&self, request: Request) -> Result<Response, StoreError> {
         match tokio::time::timeout(self.timeout, self.store.call(request)).await {
             Ok(answer) => answer,
-            Err(_) => Err(StoreError::new(
-                ErrorKind::Unknown,
-                format!("no answer within {} s", self.timeout.as_secs_f64()),
-            )),
+            Err(_) => {
+                Err(StoreError::new(ErrorKind::Unknown, format!("no answer within {} s", self.timeout.as_secs_f64())))
+            }
         }
     }
 }
 
 fn decode_unit(name: &UnitName, kv: &KeyValue) -> Result<Versioned<UnitRecord>, StoreError> {
-    let value = UnitRecord::decode(&kv.value)
-        .map_err(|e| StoreError::new(ErrorKind::Other, format!("units/{name}: {e}")))?;
+    let value =
+        UnitRecord::decode(&kv.value).map_err(|e| StoreError::new(ErrorKind::Other, format!("units/{name}: {e}")))?;
     Ok(Versioned { value, create_revision: kv.create_revision, mod_revision: kv.mod_revision, lease: kv.lease })
 }
 
@@ -357,9 +359,10 @@ fn chunks(changes: Vec<Change>) -> Vec<Vec<Change>> {
     let mut names = std::collections::BTreeSet::new();
     let mut bytes = 0;
     for change in changes {
-        let size = change.text.as_ref().map_or(0, |text| {
-            text.record.text.len() + text.record.drop_ins.values().map(String::len).sum::<usize>()
-        });
+        let size = change
+            .text
+            .as_ref()
+            .map_or(0, |text| text.record.text.len() + text.record.drop_ins.values().map(String::len).sum::<usize>());
         let full = chunks.last().is_none_or(|chunk| {
             chunk.len() >= UNITS_A_TRANSACTION || bytes + size > BYTES_A_TRANSACTION || names.contains(&change.name)
         });

@@ -62,8 +62,7 @@ pub fn read(text: &str) -> Result<Dialect, (usize, String)> {
 fn unquote(value: &str) -> Result<String, String> {
     for quote in ['"', '\''] {
         let Some(rest) = value.strip_prefix(quote) else { continue };
-        let (inner, after) =
-            rest.split_once(quote).ok_or_else(|| format!("the value has no closing {quote}"))?;
+        let (inner, after) = rest.split_once(quote).ok_or_else(|| format!("the value has no closing {quote}"))?;
         let after = after.trim();
         // `"a","b"` is no quoted value but a list of some.
         if after.starts_with(',') {
@@ -74,11 +73,10 @@ fn unquote(value: &str) -> Result<String, String> {
         }
         return Ok(inner.to_owned());
     }
-    if value.starts_with('[') {
-        // A list in brackets holds quoted items; what follows the bracket is a comment.
-        if let Some((list, _)) = value.split_once(']') {
-            return Ok(format!("{list}]"));
-        }
+    // A list in brackets holds quoted items; what follows the bracket is a comment.
+    let listed = value.strip_prefix('[').is_some_and(|inner| inner.trim_start().starts_with(['"', '\'']));
+    if let Some((list, _)) = value.split_once(']').filter(|_| listed) {
+        return Ok(format!("{list}]"));
     }
     Ok(value.split(['#', ';']).next().unwrap_or_default().trim().to_owned())
 }
@@ -106,6 +104,7 @@ mod tests {
             ("key=", ""),
             ("key=a=b,c=d", "a=b,c=d"),
             ("key=[\"http://a:1\", \"http://b:2\"] # two", "[\"http://a:1\", \"http://b:2\"]"),
+            ("key=[::1]:2379 # loopback", "[::1]:2379"),
             ("key=\"a\",\"b\"", "\"a\",\"b\""),
             ("key=a,\\\n  b,\\\n  c", "a,b,c"),
             ("key=a\\", "a"),

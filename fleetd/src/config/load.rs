@@ -154,11 +154,7 @@ impl RegistryOptions {
     }
 }
 
-fn option<T>(
-    raw: &Raw,
-    name: &'static str,
-    parse: impl FnOnce(&str) -> Result<T, String>,
-) -> Result<T, ConfigError> {
+fn option<T>(raw: &Raw, name: &'static str, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<T, ConfigError> {
     let (text, source) = raw.get(name);
     parse(text).map_err(|expected| ConfigError::Value {
         origin: source.to_string(),

@@ -108,7 +108,7 @@ fn unknown_keys_are_named_with_the_nearest_known() {
     let (_, raw) = from("etcd_server=http://a:1\nfrobnicate=1\n[section]\nagent_ttl=bad\n").unwrap();
     let warnings = raw.warnings.join("\n");
     assert!(warnings.contains("fleet.conf:1: unknown option etcd_server; did you mean etcd_servers?"), "{warnings}");
-    assert!(warnings.contains("fleet.conf:2: unknown option frobnicate\n"), "{warnings}");
+    assert!(raw.warnings.iter().any(|w| w == "fleet.conf:2: unknown option frobnicate"), "{warnings}");
     assert!(warnings.contains("ignoring section [section]"), "{warnings}");
 }
 

@@ -156,8 +156,7 @@ pub(super) fn capacity(text: &str) -> Result<Capacity, String> {
         match part.split_once('=').map(|(key, value)| (key.trim(), value.trim())) {
             Some(("memory", value)) => capacity.memory = Some(bytes(value).ok_or_else(expected)?),
             Some(("cpu", value)) => {
-                let percent: u64 =
-                    value.strip_suffix('%').and_then(|p| p.trim().parse().ok()).ok_or_else(expected)?;
+                let percent: u64 = value.strip_suffix('%').and_then(|p| p.trim().parse().ok()).ok_or_else(expected)?;
                 capacity.cpu_millis = Some(percent.checked_mul(10).ok_or_else(expected)?);
             }
             _ => return Err(expected()),

@@ -1,7 +1,7 @@
 //! Parts of requests, with what is wrong with them in words.
 
-use axum::http::{HeaderMap, header};
 use axum::http::StatusCode;
+use axum::http::{HeaderMap, header};
 use fleet_units::UnitName;
 use serde::de::DeserializeOwned;
 
@@ -28,6 +28,14 @@ pub(super) fn expect_json(headers: &HeaderMap) -> Result<(), Failure> {
 /// Reads a body.
 pub(super) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
     serde_json::from_slice(body).map_err(|error| Failure::bad_request(format!("unable to decode body: {error}")))
+}
+
+/// Reads a body that must be an object: a list of a structure's fields, in order, is not what anybody meant.
+pub(super) fn decode_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    match body.trim_ascii_start().first() {
+        None | Some(b'{') => decode(body),
+        Some(_) => Err(Failure::bad_request("unable to decode body: expected a JSON object")),
+    }
 }
 
 /// Reads a unit's name.

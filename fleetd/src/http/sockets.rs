@@ -51,7 +51,7 @@ impl axum::serve::Listener for Prompt {
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         let (stream, address) = axum::serve::Listener::accept(&mut self.0).await;
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(target: "fleet", "failed to set TCP_NODELAY: {error}");
+            tracing::debug!("failed to set TCP_NODELAY: {error}");
         }
         (stream, address)
     }
@@ -116,7 +116,8 @@ impl Passed {
 pub async fn open(address: &ListenAddress) -> anyhow::Result<ApiSocket> {
     match address {
         ListenAddress::Tcp(address) => {
-            let listener = TcpListener::bind(address).await.with_context(|| format!("failed to listen on {address}"))?;
+            let listener =
+                TcpListener::bind(address).await.with_context(|| format!("failed to listen on {address}"))?;
             Ok(ApiSocket::Tcp(listener))
         }
         ListenAddress::Unix(path) => open_unix(path).map(ApiSocket::Unix),

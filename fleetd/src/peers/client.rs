@@ -87,10 +87,7 @@ impl Peers {
             .map_err(|error| no_answer(format!("{error}; it may not have found this machine in the registry")))
     }
 
-    async fn connect(
-        &self,
-        endpoint: &PeerEndpoint,
-    ) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+    async fn connect(&self, endpoint: &PeerEndpoint) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
         let config = tls::connecting(&self.identity, &endpoint.fingerprint).map_err(std::io::Error::other)?;
         let stream = TcpStream::connect(&endpoint.address).await?;
         settle(&stream);
@@ -110,6 +107,6 @@ pub(super) fn settle(stream: &TcpStream) {
         setsockopt(stream, sockopt::TcpKeepCount, &KEEP_ALIVE_PROBES)
     };
     if let Err(error) = set() {
-        tracing::debug!(target: "fleet", "failed to set up a connection: {error}");
+        tracing::debug!("failed to set up a connection: {error}");
     }
 }

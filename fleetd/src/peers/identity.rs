@@ -54,7 +54,7 @@ impl Identity {
                 (Ok(key), Ok(certificate)) => return Ok(Self::new(certificate, key)),
                 (Err(error), _) | (_, Err(error)) => {
                     let directory = directory.display();
-                    tracing::warn!(target: "fleet", "the key in {directory} cannot be read ({error}): making another");
+                    tracing::warn!("the key in {directory} cannot be read ({error}): making another");
                 }
             }
         }

@@ -57,7 +57,7 @@ impl Members {
                 known.fingerprints = fingerprints;
                 known.read = Some(Instant::now());
             }
-            Err(error) => tracing::warn!(target: "fleet", "failed to read the keys of machines: {error}"),
+            Err(error) => tracing::warn!("failed to read the keys of machines: {error}"),
         }
         known.fingerprints.contains(fingerprint)
     }

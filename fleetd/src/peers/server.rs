@@ -59,7 +59,7 @@ async fn admit(
         let (stream, address) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(target: "fleet", "failed to accept a fleetd: {error}");
+                tracing::warn!("failed to accept a fleetd: {error}");
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
@@ -70,8 +70,8 @@ async fn admit(
             match tokio::time::timeout(HANDSHAKE, check(stream, &acceptor, &members)).await {
                 // The server is gone when nobody takes it.
                 Ok(Ok(stream)) => _ = admitted.send((stream, address)).await,
-                Ok(Err(why)) => tracing::warn!(target: "fleet", "turned away {address} on the peer port: {why}"),
-                Err(_) => tracing::debug!(target: "fleet", "{address} did not prove itself in time"),
+                Ok(Err(why)) => tracing::warn!("turned away {address} on the peer port: {why}"),
+                Err(_) => tracing::debug!("{address} did not prove itself in time"),
             }
         });
     }

@@ -11,8 +11,9 @@ pub(super) fn page<T: Clone>(query: &Query, limit: u16, all: &[T]) -> Result<(Ve
     let mut tokens = query.all("nextPageToken");
     let token = match (tokens.next(), tokens.next()) {
         (None | Some(""), None) => PageToken::first(limit),
-        (Some(text), None) => PageToken::parse(text, limit)
-            .map_err(|error| Failure::new(StatusCode::BAD_REQUEST, error.to_string()))?,
+        (Some(text), None) => {
+            PageToken::parse(text, limit).map_err(|error| Failure::new(StatusCode::BAD_REQUEST, error.to_string()))?
+        }
         (_, Some(_)) => return Err(Failure::bad_request("too many values for page token")),
     };
     let (range, next) = token.window(all.len());

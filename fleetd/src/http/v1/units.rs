@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::Json;
 use fleet_api::v1;
 use fleet_api::v2::{DestroyOutcome, Outcome};
 use fleet_units::{DesiredState, UnitFile, UnitName, UnitOption};
 
 use super::pages::page;
 use crate::cluster::{Applied, Change, Existing, Text, check_template};
-use crate::http::request::{Query, decode, expect_json, unit_name};
+use crate::http::request::{Query, decode_object, expect_json, unit_name};
 use crate::http::{Api, Caller, Failure};
 use crate::time::wall;
 
@@ -71,7 +71,7 @@ async fn put(
     body: &[u8],
 ) -> Result<Response, Failure> {
     expect_json(headers)?;
-    let unit: v1::Unit = decode(body)?;
+    let unit: v1::Unit = decode_object(body)?;
     if !unit.name.is_empty() && unit.name != url_name {
         return Err(Failure::bad_request(format!(
             "name in URL {url_name:?} differs from unit name in request body {:?}",
@@ -92,11 +92,7 @@ async fn put(
 }
 
 /// What a PUT comes to, in fleet's order of questions, and the status that its success gets.
-fn judge(
-    name: UnitName,
-    unit: v1::Unit,
-    existing: Option<&Existing>,
-) -> Result<(Change, StatusCode), Failure> {
+fn judge(name: UnitName, unit: v1::Unit, existing: Option<&Existing>) -> Result<(Change, StatusCode), Failure> {
     let desired = match unit.desired_state.as_str() {
         "" => None,
         text => Some(text.parse::<DesiredState>().map_err(|error| Failure::bad_request(error.to_string()))?),

@@ -6,12 +6,10 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, State};
 use axum::http::HeaderMap;
-use fleet_api::v2::{
-    DestroyAnswer, DestroyRequest, Destroyed, Outcome, UnitOutcome, UnitsAnswer, UnitsRequest,
-};
+use fleet_api::v2::{DestroyAnswer, DestroyRequest, Destroyed, Outcome, UnitOutcome, UnitsAnswer, UnitsRequest};
 
 use crate::cluster::{Applied, Change};
-use crate::http::request::{decode, expect_json, unit_name};
+use crate::http::request::{decode_object, expect_json, unit_name};
 use crate::http::{Api, Caller, Failure};
 use crate::time::wall;
 
@@ -23,7 +21,7 @@ pub(super) async fn change(
     body: Bytes,
 ) -> Result<Json<UnitsAnswer>, Failure> {
     expect_json(&headers)?;
-    let request: UnitsRequest = decode(&body)?;
+    let request: UnitsRequest = decode_object(&body)?;
     let mut answers: Vec<Option<UnitOutcome>> = Vec::with_capacity(request.units.len());
     let mut names = Vec::with_capacity(request.units.len());
     let mut changes = Vec::new();
@@ -77,7 +75,7 @@ pub(super) async fn destroy(
     body: Bytes,
 ) -> Result<Json<DestroyAnswer>, Failure> {
     expect_json(&headers)?;
-    let request: DestroyRequest = decode(&body)?;
+    let request: DestroyRequest = decode_object(&body)?;
     let names = request.names.iter().map(|name| unit_name(name)).collect::<Result<Vec<_>, _>>()?;
     let (revision, outcomes) = api.cluster.writer().destroy(&names).await.map_err(|e| api.unavailable(&e))?;
     api.cluster.reached(revision).await;

@@ -23,7 +23,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// Answers with the stream.
 pub(super) fn stream(handle: Handle, wanted: Option<BTreeSet<UnitName>>) -> Response {
-    let mut watch = Watch { handle, wanted, known: BTreeSet::new(), notices: None, lines: VecDeque::new(), ended: false };
+    let mut watch =
+        Watch { handle, wanted, known: BTreeSet::new(), notices: None, lines: VecDeque::new(), ended: false };
     watch.begin();
     let lines = stream::unfold(watch, |mut watch| async move {
         let line = watch.next().await?;
@@ -88,8 +89,7 @@ impl Watch {
         match notice {
             Notice::Units { revision, names } => {
                 let stale = !self.handle.status().live();
-                let names: Vec<&UnitName> =
-                    names.iter().filter(|name| is_wanted(self.wanted.as_ref(), name)).collect();
+                let names: Vec<&UnitName> = names.iter().filter(|name| is_wanted(self.wanted.as_ref(), name)).collect();
                 let seen: Vec<_> =
                     self.handle.read(|picture: &Picture| names.iter().map(|name| picture.unit(name, stale)).collect());
                 for (name, unit) in names.into_iter().zip(seen) {

@@ -1,0 +1,121 @@
+//! Whether the registry can be reached: told in the log when it changes, and asked when fleetd ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fleet_registry::session::SessionEvent;
+use fleet_registry::store::{RangeRequest, Request};
+use fleet_registry::{Key, Layout, Store};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::config::{Config, DEFAULT_PATH, ListenAddress};
+
+/// A registry that stays away is spoken of this often.
+const REMINDER: Duration = Duration::from_secs(60);
+
+/// What is known of the registry.
+#[derive(Clone)]
+pub(super) struct Reach {
+    lease: watch::Receiver<Option<Acknowledged>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Acknowledged {
+    at: Instant,
+    ttl: Duration,
+}
+
+impl Reach {
+    /// Whether this fleetd has a lease that was acknowledged within its time to live.
+    pub(super) fn in_touch(&self) -> bool {
+        self.lease.borrow().is_some_and(|lease| lease.at.elapsed() < lease.ttl)
+    }
+}
+
+/// Follows the session, and says in the log when the registry comes or goes.
+pub(super) fn follow(
+    mut session: UnboundedReceiver<SessionEvent>,
+    store: Arc<dyn Store>,
+    layout: &Layout,
+    timeout: Duration,
+    advice: String,
+) -> Reach {
+    let (known, lease) = watch::channel(None);
+    let probe = Request::Range(RangeRequest::key(layout.encode(&Key::Cluster)));
+    tokio::spawn(async move {
+        let mut absent_since = Some(Instant::now());
+        // A registry that needs a moment to answer for the first time is no news.
+        let mut remind = Instant::now() + timeout.saturating_mul(2);
+        loop {
+            let event = tokio::select! {
+                event = session.recv() => event,
+                () = tokio::time::sleep_until(remind), if absent_since.is_some() => {
+                    remind = Instant::now() + REMINDER;
+                    let why = match tokio::time::timeout(timeout, store.call(probe.clone())).await {
+                        Ok(Ok(_)) => "it answers, but grants no lease".to_owned(),
+                        Ok(Err(error)) => error.to_string(),
+                        Err(_) => format!("no answer within {} s", timeout.as_secs_f64()),
+                    };
+                    tracing::error!(
+                        "the registry cannot be reached ({why}): units go on as they are, and it is tried again all the \
+                         time; {advice}"
+                    );
+                    continue;
+                }
+            };
+            match event {
+                Some(SessionEvent::Started { ttl, .. }) => {
+                    if let Some(since) = absent_since.take() {
+                        tracing::info!("the registry answers, after {} ms", since.elapsed().as_millis());
+                    }
+                    known.send_replace(Some(Acknowledged { at: Instant::now(), ttl }));
+                }
+                Some(SessionEvent::Acknowledged { ttl, .. }) => {
+                    known.send_replace(Some(Acknowledged { at: Instant::now(), ttl }));
+                }
+                Some(SessionEvent::Lost { .. }) => {
+                    tracing::warn!("this machine's lease is lost: the registry did not answer for its whole length");
+                    absent_since = Some(Instant::now());
+                    remind = Instant::now() + timeout;
+                    known.send_replace(None);
+                }
+                None => return,
+            }
+        }
+    });
+    Reach { lease }
+}
+
+/// What a person can do when the registry does not answer.
+pub(super) fn advice(config: &Config) -> String {
+    let etcd = &config.etcd;
+    if config.registry.embedded {
+        return format!("the registry runs inside this fleetd, at {}", config.registry.listen);
+    }
+    let servers = etcd.servers.join(",");
+    if etcd.configured {
+        return format!("check that etcd runs at {servers}, or correct etcd_servers");
+    }
+    format!(
+        "no registry is configured, so fleet's default {servers} is tried: set etcd_servers=http://ADDRESS:2379 in \
+         {DEFAULT_PATH} to join the cluster whose registry is there, or registry=embedded to make this machine the \
+         registry of a new one"
+    )
+}
+
+/// Whoever can write to the registry is root on every machine.
+pub(super) fn warn_of_plain_text(endpoints: &[String]) {
+    for endpoint in endpoints {
+        let Some(host) = endpoint.strip_prefix("http://") else { continue };
+        // A name that does not resolve yet is spoken of when it is tried.
+        let local = host.starts_with("localhost") || ListenAddress::parse(host).is_ok_and(|a| a.is_local());
+        if !local {
+            tracing::warn!(
+                "etcd at {endpoint} is spoken to in plain text: whoever can write to it is root on every machine; \
+                 use https with etcd_cafile, etcd_certfile, and etcd_keyfile"
+            );
+        }
+    }
+}
