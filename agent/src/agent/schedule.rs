@@ -1,0 +1,237 @@
+//! The machine's schedule: reading and watching it, and acknowledging what it took away.
+
+use std::collections::BTreeMap;
+
+use fleet_registry::record::{AppliedRecord, FORMAT, Record, ScheduleRecord, StateRecord};
+use fleet_registry::store::{
+    Event as StoreChange, EventKind, KeyValue, Operation, PutRequest, RangeRequest, Response, StoreError, TxnRequest,
+    WatchRequest,
+};
+use fleet_registry::{Key, Now};
+use fleet_units::UnitName;
+
+use super::standing::{Standing, range, txn};
+use super::store::{Purpose, Watched};
+use super::{Agent, Mode};
+use crate::effect::{DiskEffect, Effect, Memory, SystemdEffect};
+use crate::report::Report;
+
+impl Agent {
+    /// Reads the schedule, linearizable, and at the same revision what this machine wrote before.
+    pub(super) fn read(&mut self, out: &mut Vec<Effect>) {
+        self.reread_at = None;
+        let (layout, id) = (&self.config.layout, &self.config.facts.id);
+        let success = vec![
+            Operation::Range(RangeRequest::key(layout.encode(&Key::Schedule(id.clone())))),
+            Operation::Range(RangeRequest::key(layout.encode(&Key::Applied(id.clone())))),
+            Operation::Range(RangeRequest::prefix(layout.states_of(id))),
+            Operation::Range(RangeRequest::key(self.presence_key())),
+        ];
+        self.transact(Purpose::Read, TxnRequest { success, ..TxnRequest::default() }, out);
+    }
+
+    pub(super) fn on_read(&mut self, now: Now, result: Result<Response, StoreError>, out: &mut Vec<Effect>) {
+        let (revision, txn) = match result {
+            Ok(response) => (response.header.revision, txn(response).unwrap_or_default()),
+            Err(error) => {
+                self.say(Report::StoreTrouble { why: error.message.clone() }, out);
+                if self.standing.registered() {
+                    self.reread_at = Some(now.mono + self.jitter.between(self.config.ttl / 8, self.config.ttl / 6));
+                } else {
+                    self.store_trouble(now, &error.message, out);
+                }
+                return;
+            }
+        };
+        if range(&txn, 3).first().map(|kv| kv.lease) != self.lease {
+            return self.unregistered(now, "it is not there any more", out);
+        }
+        self.trouble = None;
+        self.load_written(&txn, now);
+        match range(&txn, 0).first() {
+            Some(kv) => self.on_schedule(kv, out),
+            None => self.on_no_schedule(out),
+        }
+        if let Standing::Reading { catching_up } = self.standing {
+            self.standing = if catching_up { Standing::CatchingUp { writing: false } } else { Standing::Present };
+            self.mark_all();
+        }
+        self.cancel_watches(out);
+        let schedule = self.config.layout.encode(&Key::Schedule(self.config.facts.id.clone()));
+        self.watch(Watched::Schedule, WatchRequest::key(schedule, revision + 1), out);
+        self.watch(Watched::Presence, WatchRequest::key(self.presence_key(), revision + 1), out);
+    }
+
+    /// What this machine wrote before: compared with what is true now, so that only differences are written.
+    fn load_written(&mut self, txn: &fleet_registry::store::TxnResponse, now: Now) {
+        let applied = range(txn, 1).first().and_then(|kv| AppliedRecord::decode(&kv.value).ok());
+        let mut states = BTreeMap::new();
+        for kv in range(txn, 2) {
+            if let Some(Key::State(_, unit)) = self.config.layout.decode(&kv.key) {
+                // One that cannot be read is overwritten or deleted like any other.
+                states.insert(unit, StateRecord::decode(&kv.value).ok());
+            }
+        }
+        self.publisher.load(applied, states);
+        let names: Vec<UnitName> = self.publisher.written().chain(self.units.keys()).cloned().collect();
+        for name in names {
+            self.publisher.touch(&name, now.mono);
+        }
+    }
+
+    pub(super) fn watch_broke(&mut self, now: Now, out: &mut Vec<Effect>) {
+        if self.standing.registered() {
+            self.cancel_watches(out);
+            self.reread_at.get_or_insert(now.mono + self.jitter.between(self.config.ttl / 100, self.config.ttl / 6));
+        } else if self.standing == Standing::Refused {
+            self.store_trouble(now, "a watch broke", out);
+        }
+    }
+
+    pub(super) fn on_schedule_event(&mut self, event: &StoreChange, out: &mut Vec<Effect>) {
+        match event.kind {
+            EventKind::Put => self.on_schedule(&event.kv, out),
+            EventKind::Delete => self.on_no_schedule(out),
+        }
+    }
+
+    /// No schedule is not an empty one: nothing is touched.
+    fn on_no_schedule(&mut self, out: &mut Vec<Effect>) {
+        if self.schedule.take().is_some() || matches!(self.standing, Standing::Reading { .. }) {
+            out.push(Effect::Log(Report::NoSchedule));
+        }
+        for unit in self.units.values_mut() {
+            (unit.wanted, unit.unlisted) = (None, None);
+        }
+        self.mark_all();
+    }
+
+    fn on_schedule(&mut self, kv: &KeyValue, out: &mut Vec<Effect>) {
+        let record = match ScheduleRecord::decode(&kv.value) {
+            Ok(record) => record,
+            Err(error) => {
+                let key = String::from_utf8_lossy(&kv.key).into_owned();
+                return self.say(Report::Unreadable { key, why: error.to_string() }, out);
+            }
+        };
+        let (generation, acknowledged) = (record.generation, self.memory.acknowledged);
+        if generation < acknowledged {
+            self.say(Report::Refused { generation, acknowledged }, out);
+            // An engine that reads in this machine's record what it has seen continues above it.
+            return self.publish_seen(out);
+        }
+        if self.schedule.as_ref().is_none_or(|known| known.generation <= generation) {
+            self.accept(record, out);
+        }
+    }
+
+    fn publish_seen(&mut self, out: &mut Vec<Effect>) {
+        let acknowledged = self.memory.acknowledged;
+        if self.standing.registered() && self.seen_published < acknowledged {
+            self.seen_published = acknowledged;
+            self.rewrite_presence(self.standing != Standing::Present, out);
+        }
+    }
+
+    pub(super) fn rewrite_presence(&mut self, catching_up: bool, out: &mut Vec<Effect>) {
+        // `since` is for people: a rewrite keeps to the time at which it was last known.
+        let now = Now { mono: Default::default(), wall: self.publisher.wall() };
+        let request = TxnRequest {
+            compare: vec![self.fence()],
+            success: vec![self.presence(now, catching_up)],
+            failure: Vec::new(),
+        };
+        self.transact(Purpose::Rewrite, request, out);
+    }
+
+    /// Takes a schedule for the newest, and marks what it changes.
+    fn accept(&mut self, record: ScheduleRecord, out: &mut Vec<Effect>) {
+        let mut watch = Vec::new();
+        for (name, assignment) in &record.units {
+            let unit = self.units.entry(name.clone()).or_insert_with(|| {
+                watch.push(name.clone());
+                Default::default()
+            });
+            if unit.wanted.as_ref() != Some(assignment) {
+                unit.wanted = Some(assignment.clone());
+                (unit.refused, unit.retry_at, unit.failures) = (None, None, 0);
+                self.work.dirty.insert(name.clone());
+            }
+        }
+        let first = self.schedule.is_none();
+        for (name, unit) in &mut self.units {
+            if unit.wanted.is_some() && !record.units.contains_key(name) {
+                unit.wanted = None;
+                (unit.retry_at, unit.failures) = (None, 0);
+                self.work.dirty.insert(name.clone());
+            } else if first {
+                self.work.dirty.insert(name.clone());
+            }
+            let leaves = unit.is_own(self.cluster.as_ref())
+                && unit.wanted.as_ref().map(|w| w.uid) != unit.held.as_ref().map(|h| h.uid);
+            match leaves {
+                true => _ = unit.unlisted.get_or_insert(record.generation),
+                false => unit.unlisted = None,
+            }
+        }
+        if !watch.is_empty() {
+            out.push(Effect::Systemd(SystemdEffect::Watch(watch)));
+        }
+        self.schedule = Some(record);
+    }
+
+    /// The generation that is carried out as far as stopping goes: all that it no longer lists is stopped and unloaded.
+    fn carried_out(&self) -> Option<u64> {
+        let generation = self.schedule.as_ref()?.generation;
+        let pending = self.units.values().filter_map(|u| u.unlisted).min();
+        Some(pending.map_or(generation, |g| generation.min(g.saturating_sub(1))))
+    }
+
+    /// Whether nothing of what an earlier schedule gave is still to be stopped.
+    pub(super) fn caught_up(&self) -> bool {
+        match &self.schedule {
+            Some(schedule) => self.memory.acknowledged == schedule.generation && self.remembering.is_none(),
+            // A machine that holds nothing has nothing to catch up with, and may be given its first units. One that
+            // does must wait to be told what to do with them.
+            None => !self.units.values().any(|u| u.is_own(self.cluster.as_ref())),
+        }
+    }
+
+    /// Remembers, and then publishes, what was carried out.
+    pub(super) fn acknowledge(&mut self, now: Now, out: &mut Vec<Effect>) {
+        if self.mode == Mode::Running
+            && let Some(generation) = self.carried_out()
+            && generation > self.memory.acknowledged
+            && self.remembering.is_none()
+        {
+            let memory = Memory { acknowledged: generation, revision: self.revision };
+            self.remembering = Some(memory.clone());
+            out.push(Effect::Disk(DiskEffect::WriteMemory(memory)));
+        }
+        self.catch_up(now, out);
+    }
+
+    pub(super) fn on_memory_written(&mut self, now: Now, result: Result<(), String>, out: &mut Vec<Effect>) {
+        if let Err(why) = result {
+            // It is remembered until this process ends; a unit must not stay where it is because a disk is full.
+            self.say(Report::DiskTrouble { what: "what was acknowledged cannot be remembered".into(), why }, out);
+        }
+        if let Some(memory) = self.remembering.take() {
+            self.memory = memory;
+            if self.standing == Standing::Present {
+                self.publisher.acknowledge(self.memory.acknowledged, now.mono);
+            }
+        }
+    }
+
+    pub(super) fn applied_record(&self) -> Operation {
+        let record = AppliedRecord {
+            v: FORMAT,
+            generation: self.memory.acknowledged,
+            boot_id: self.config.facts.boot_id.clone(),
+            extra: Default::default(),
+        };
+        let key = self.config.layout.encode(&Key::Applied(self.config.facts.id.clone()));
+        Operation::Put(PutRequest::new(key, record.encode()))
+    }
+}

@@ -1,0 +1,116 @@
+//! One unit of this machine: what is wanted of it, what is held, and what is being done.
+
+use fleet_registry::Mono;
+use fleet_registry::record::{Assignment, ClusterId, ContentKey, Target};
+
+use crate::effect::{FoundUnit, Op, UnitReport};
+use crate::note::Note;
+use crate::reconcile::{Action, Held, Stage};
+
+/// An action under way.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Running {
+    /// Pairs with the answer; `None` while it waits for its batch.
+    pub op: Option<Op>,
+    pub action: Action,
+    /// What was wanted when it began.
+    pub aim: Option<Assignment>,
+}
+
+/// One unit of this machine.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Unit {
+    /// What the schedule wants of it.
+    pub wanted: Option<Assignment>,
+    pub held: Option<Held>,
+    /// Whether its file was there when fleetd started.
+    pub file: bool,
+    /// Whether its file has an `[Install]` section to carry out.
+    pub enable: bool,
+    /// Whose it is: the cluster of its note. Of an orphan, none.
+    pub cluster: Option<ClusterId>,
+    /// File names of its drop-ins on disk.
+    pub drop_ins: Vec<String>,
+    pub running: Option<Running>,
+    /// Tried in vain: not tried again until something else is wanted.
+    pub refused: Option<Assignment>,
+    /// Failed for a reason that may pass: tried again then.
+    pub retry_at: Option<Mono>,
+    pub failures: u32,
+    /// Whether a reload was already tried because systemd did not know the unit.
+    pub reloaded: bool,
+    /// What went wrong last.
+    pub error: String,
+    pub report: Option<UnitReport>,
+    /// The first generation that does not list it, while it is on its way out for that.
+    pub unlisted: Option<u64>,
+}
+
+impl Unit {
+    /// What was found on disk, before systemd was asked.
+    pub(super) fn found(found: FoundUnit, boot_id: &str) -> Self {
+        match found.note {
+            Ok(note) => {
+                let stage = match note.reached {
+                    // Nothing of another boot runs, and its links are gone.
+                    _ if note.boot_id != boot_id => Stage::Written,
+                    Some(Target::Launched) => Stage::Launched,
+                    Some(Target::Loaded) => Stage::Loaded,
+                    None => Stage::Written,
+                };
+                let (uid, content, restarts) = (note.uid, note.content, note.restarts);
+                Self {
+                    held: Some(Held { uid, content, restarts, stage, noted: true }),
+                    file: found.file,
+                    cluster: Some(note.cluster),
+                    drop_ins: note.drop_ins,
+                    error: note.error,
+                    ..Self::default()
+                }
+            }
+            Err(why) => Self {
+                held: Some(Held {
+                    uid: 0,
+                    content: ContentKey(String::new()),
+                    restarts: 0,
+                    stage: Stage::Launched,
+                    noted: true,
+                }),
+                error: why,
+                ..Self::default()
+            },
+        }
+    }
+
+    /// Whether it is of this cluster. What is not is shown, and left alone until the schedule wants its name.
+    pub(super) fn is_own(&self, cluster: Option<&ClusterId>) -> bool {
+        self.held.is_some() && self.cluster.is_some() && self.cluster.as_ref() == cluster
+    }
+
+    /// Sets the stage straight by what systemd says at adoption.
+    pub(super) fn adopt(&mut self, report: &UnitReport) {
+        let file = self.file;
+        let Some(held) = &mut self.held else { return };
+        let unknown = matches!(report.load.as_str(), "not-found" | "");
+        let fresh = held.reached().is_none();
+        match (unknown, fresh) {
+            // It was being loaded when fleetd died: how far systemd got with it is not known.
+            (false, true) => held.stage = Stage::Stale,
+            // Its link was lost; linking again touches no process.
+            (true, false) if file => held.stage = Stage::Written,
+            (true, _) if !file && !report.may_run() => self.held = None,
+            _ => {}
+        }
+    }
+
+    /// The note that says what is held.
+    pub(super) fn note(&self, held: &Held, cluster: ClusterId, boot_id: String) -> Note {
+        let mut note = Note::new(cluster, boot_id, held.uid, held.content.clone());
+        note.restarts = held.restarts;
+        note.reached = held.reached();
+        note.drop_ins = self.drop_ins.clone();
+        note.invocation = self.report.as_ref().map(|r| r.invocation.clone()).unwrap_or_default();
+        note.error = self.error.clone();
+        note
+    }
+}

@@ -1,0 +1,330 @@
+//! One connection's worth of work with systemd.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fleet_units::UnitName;
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::time::Instant;
+
+use super::calls::Calls;
+use super::signals::Signal;
+use super::{End, refuse};
+use crate::effect::{Event, Job, Op, SystemdEffect, SystemdError, SystemdEvent, UnitReport};
+use crate::reconcile::Residue;
+
+/// Calls under way at once: a message bus limits how many answers one connection may wait for.
+const CALLS: usize = 64;
+/// Jobs that ended before the answer to their call arrived are remembered, this many.
+const EARLY_JOBS: usize = 8192;
+/// Details that signals don't carry are read once nothing else has happened for this long.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// What a call under way has come to.
+enum Done {
+    Listed(Op, Result<BTreeMap<UnitName, UnitReport>, SystemdError>),
+    Linked(Op, BTreeMap<UnitName, Result<bool, SystemdError>>),
+    Unlinked(Op, BTreeMap<UnitName, Result<Residue, SystemdError>>),
+    Reloaded(Op, Result<(), SystemdError>),
+    /// A job was queued, under this path.
+    Queued(Op, Result<String, SystemdError>),
+    /// States of watched units, read because signals may have been missed.
+    Refreshed(BTreeMap<UnitName, UnitReport>),
+    Inspected(UnitName, UnitReport),
+}
+
+/// One connection's worth of work with systemd.
+pub(super) struct Session<'a> {
+    calls: Calls,
+    permits: Arc<Semaphore>,
+    watched: &'a mut BTreeSet<UnitName>,
+    events: &'a UnboundedSender<Event>,
+    done: UnboundedSender<Done>,
+    done_rx: Option<UnboundedReceiver<Done>>,
+    /// Effects that are not answered yet.
+    open: BTreeMap<Op, SystemdEffect>,
+    /// Jobs under way, by path.
+    jobs: HashMap<String, Op>,
+    /// Jobs that ended before their path was known.
+    early: HashMap<String, String>,
+    early_order: VecDeque<String>,
+    reports: BTreeMap<UnitName, UnitReport>,
+    /// Units whose details are to be read.
+    details: BTreeSet<UnitName>,
+    inspecting: bool,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(calls: Calls, watched: &'a mut BTreeSet<UnitName>, events: &'a UnboundedSender<Event>) -> Self {
+        let (done, done_rx) = mpsc::unbounded_channel();
+        Self {
+            calls,
+            permits: Arc::new(Semaphore::new(CALLS)),
+            watched,
+            events,
+            done,
+            done_rx: Some(done_rx),
+            open: BTreeMap::new(),
+            jobs: HashMap::new(),
+            early: HashMap::new(),
+            early_order: VecDeque::new(),
+            reports: BTreeMap::new(),
+            details: BTreeSet::new(),
+            inspecting: false,
+        }
+    }
+
+    /// Works until the connection breaks or the agent is gone.
+    pub(super) async fn run(
+        &mut self,
+        effects: &mut UnboundedReceiver<SystemdEffect>,
+        mut signals: UnboundedReceiver<Signal>,
+    ) -> End {
+        let Some(mut done) = self.done_rx.take() else { return End::Owner };
+        let quiet = tokio::time::sleep(QUIET);
+        tokio::pin!(quiet);
+        let why = loop {
+            let idle = !self.inspecting && !self.details.is_empty() && self.open.is_empty();
+            tokio::select! {
+                effect = effects.recv() => match effect {
+                    Some(effect) => self.perform(effect),
+                    None => return End::Owner,
+                },
+                Some(done) = done.recv() => self.on_done(done),
+                signal = signals.recv() => {
+                    let mut next = signal;
+                    let mut changed = BTreeSet::new();
+                    let ended = loop {
+                        match next {
+                            Some(Signal::Ended) | None => break true,
+                            Some(signal) => self.on_signal(signal, &mut changed),
+                        }
+                        // What is there already is taken together: a change comes as several signals.
+                        match signals.try_recv() {
+                            Ok(signal) => next = Some(signal),
+                            Err(_) => break false,
+                        }
+                    };
+                    self.report(changed);
+                    if ended {
+                        break "the connection has ended".to_owned();
+                    }
+                }
+                () = &mut quiet, if idle => {
+                    self.inspect();
+                    continue;
+                }
+            }
+            quiet.as_mut().reset(Instant::now() + QUIET);
+        };
+        for effect in std::mem::take(&mut self.open).into_values() {
+            refuse(effect, &why, self.watched, self.events);
+        }
+        End::Broken(why)
+    }
+
+    fn send(&self, event: SystemdEvent) {
+        // When the agent is gone, the effects end too, and with them this session.
+        let _ = self.events.send(Event::Systemd(event));
+    }
+
+    /// Makes calls on a task of their own.
+    fn spawn<F>(&self, work: impl FnOnce(Calls) -> F)
+    where
+        F: Future<Output = Done> + Send + 'static,
+    {
+        let (work, done, permits) = (work(self.calls.clone()), self.done.clone(), Arc::clone(&self.permits));
+        tokio::spawn(async move {
+            let _permit = permits.acquire_owned().await;
+            // The session may have ended meanwhile: then everything was answered already.
+            let _ = done.send(work.await);
+        });
+    }
+
+    fn perform(&mut self, effect: SystemdEffect) {
+        match &effect {
+            SystemdEffect::Watch(units) => return self.watched.extend(units.iter().cloned()),
+            SystemdEffect::Unwatch(units) => {
+                for unit in units {
+                    self.watched.remove(unit);
+                    self.reports.remove(unit);
+                    self.details.remove(unit);
+                }
+                return;
+            }
+            SystemdEffect::List { op, units } => {
+                let (op, units) = (*op, units.clone());
+                self.spawn(|calls| async move { Done::Listed(op, calls.list(&units).await) });
+                self.open.insert(op, effect);
+            }
+            SystemdEffect::Link { op, units } => {
+                let (op, units) = (*op, units.clone());
+                self.spawn(|calls| async move { Done::Linked(op, calls.link(&units).await) });
+                self.open.insert(op, effect);
+            }
+            SystemdEffect::Unlink { op, units } => {
+                let (op, units) = (*op, units.clone());
+                self.spawn(|calls| async move { Done::Unlinked(op, calls.unlink(&units).await) });
+                self.open.insert(op, effect);
+            }
+            SystemdEffect::Reload { op } => {
+                let op = *op;
+                self.spawn(|calls| async move { Done::Reloaded(op, calls.reload().await) });
+                self.open.insert(op, effect);
+            }
+            SystemdEffect::Job { op, unit, job } => {
+                let (op, unit, job) = (*op, unit.clone(), *job);
+                self.spawn(|calls| async move { Done::Queued(op, calls.job(&unit, job).await) });
+                self.open.insert(op, effect);
+            }
+        }
+    }
+
+    fn on_done(&mut self, done: Done) {
+        match done {
+            Done::Listed(op, result) => {
+                self.open.remove(&op);
+                if let Ok(reports) = &result {
+                    for (unit, listed) in reports {
+                        self.take_listed(unit, listed);
+                        // In full when there is time.
+                        self.details.insert(unit.clone());
+                    }
+                }
+                self.send(SystemdEvent::Listed { op, result });
+                self.inspect();
+            }
+            Done::Linked(op, units) => {
+                self.open.remove(&op);
+                self.send(SystemdEvent::Linked { op, units });
+            }
+            Done::Unlinked(op, units) => {
+                self.open.remove(&op);
+                self.send(SystemdEvent::Unlinked { op, units });
+            }
+            Done::Reloaded(op, result) => {
+                self.open.remove(&op);
+                self.send(SystemdEvent::Reloaded { op, result });
+            }
+            Done::Queued(op, Ok(path)) => match self.early.remove(&path) {
+                Some(result) => self.job_ended(op, &result),
+                None => _ = self.jobs.insert(path, op),
+            },
+            Done::Queued(op, Err(error)) => {
+                if let Some(SystemdEffect::Job { unit, .. }) = self.open.remove(&op) {
+                    let report = self.reports.get(&unit).cloned();
+                    self.send(SystemdEvent::JobDone { op, unit, result: Err(error), report });
+                }
+            }
+            Done::Refreshed(listed) => {
+                for (unit, report) in listed {
+                    if self.take_listed(&unit, &report) {
+                        self.details.insert(unit);
+                    }
+                }
+                self.inspect();
+            }
+            Done::Inspected(unit, report) => {
+                self.inspecting = false;
+                if self.watched.contains(&unit) {
+                    self.reports.insert(unit.clone(), report.clone());
+                    self.send(SystemdEvent::Changed { unit, report });
+                }
+                self.inspect();
+            }
+        }
+    }
+
+    /// Takes a listed state into a unit's report; whether it differs.
+    fn take_listed(&mut self, unit: &UnitName, listed: &UnitReport) -> bool {
+        let report = self.reports.entry(unit.clone()).or_default();
+        let same = (&report.load, &report.active, &report.sub) == (&listed.load, &listed.active, &listed.sub);
+        report.load.clone_from(&listed.load);
+        report.active.clone_from(&listed.active);
+        report.sub.clone_from(&listed.sub);
+        !same
+    }
+
+    fn on_signal(&mut self, signal: Signal, changed: &mut BTreeSet<UnitName>) {
+        match signal {
+            Signal::Unit { unit, change } if self.watched.contains(&unit) => {
+                let complete = change.complete;
+                change.apply(self.reports.entry(unit.clone()).or_default());
+                if complete {
+                    changed.insert(unit);
+                }
+            }
+            Signal::Unit { .. } => {}
+            Signal::JobRemoved { job, result } => match self.jobs.remove(&job) {
+                Some(op) => self.job_ended(op, &result),
+                None => self.remember_early(job, result),
+            },
+            Signal::Reloaded => {
+                let units: Vec<UnitName> = self.watched.iter().cloned().collect();
+                self.spawn(|calls| async move { Done::Refreshed(calls.list(&units).await.unwrap_or_default()) });
+            }
+            Signal::Ended => {}
+        }
+    }
+
+    fn remember_early(&mut self, job: String, result: String) {
+        // Only jobs of this agent matter, and only while one of its calls is unanswered.
+        if !self.open.values().any(|e| matches!(e, SystemdEffect::Job { .. })) {
+            return;
+        }
+        self.early_order.push_back(job.clone());
+        self.early.insert(job, result);
+        if self.early_order.len() > EARLY_JOBS
+            && let Some(oldest) = self.early_order.pop_front()
+        {
+            self.early.remove(&oldest);
+        }
+    }
+
+    fn job_ended(&mut self, op: Op, result: &str) {
+        let Some(SystemdEffect::Job { unit, job, .. }) = self.open.remove(&op) else { return };
+        let report = self.reports.get(&unit).cloned();
+        if job != Job::Stop {
+            self.details.insert(unit.clone());
+        }
+        let result = match result {
+            "done" => Ok(()),
+            "skipped" => Err(SystemdError::Refused("a condition of the unit was not met".into())),
+            other => {
+                let why = report.as_ref().map(|r| r.result.as_str()).filter(|r| !r.is_empty() && *r != "success");
+                let why = why.map(|w| format!(" ({w})")).unwrap_or_default();
+                Err(SystemdError::Refused(format!("its job ended with \"{other}\"{why}")))
+            }
+        };
+        self.send(SystemdEvent::JobDone { op, unit, result, report });
+    }
+
+    fn report(&self, changed: BTreeSet<UnitName>) {
+        for unit in changed {
+            if let Some(report) = self.reports.get(&unit).cloned() {
+                self.send(SystemdEvent::Changed { unit, report });
+            }
+        }
+    }
+
+    /// Reads the details of one unit after the other.
+    fn inspect(&mut self) {
+        if self.inspecting {
+            return;
+        }
+        while let Some(unit) = self.details.pop_first() {
+            if !self.watched.contains(&unit) {
+                continue;
+            }
+            self.inspecting = true;
+            let report = self.reports.get(&unit).cloned().unwrap_or_default();
+            self.spawn(|calls| async move {
+                let report = calls.inspect(&unit, report).await;
+                Done::Inspected(unit, report)
+            });
+            return;
+        }
+    }
+}
