@@ -20,8 +20,8 @@ pub enum Input<E> {
 
 /// Drives `machine` until `on_effect` breaks, or its owner has dropped the sender of `own`.
 ///
-/// `to_event` turns what happens into the machine's events. The machine is given back where it was given away: it is
-/// borrowed, so that its owner can look at it afterwards.
+/// `to_event` turns what happens into the machine's events. The machine is not told that this begins: its owner sends
+/// the first event.
 ///
 /// # Errors
 /// When the kernel gives no timer.

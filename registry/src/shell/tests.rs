@@ -131,7 +131,7 @@ async fn a_watch_tells_until_it_is_cancelled() {
     shell.perform(StoreEffect::Watch { id: WATCH, request });
     assert!(matches!(next(&mut events).await, StoreEvent::Watch { id: WATCH, item: Ok(WatchItem::Created { .. }) }));
     shell.perform(call(1, put("key1".to_owned())));
-    let mut told = vec![next(&mut events).await, next(&mut events).await];
+    let mut told = [next(&mut events).await, next(&mut events).await];
     told.sort_by_key(|event| matches!(event, StoreEvent::Watch { .. }));
     assert!(matches!(
         &told[..],

@@ -261,12 +261,26 @@ fn a_watch_that_is_not_opened_is_given_up() {
 
 #[test]
 fn a_watch_that_lost_an_event_is_found_out_within_minutes() {
-    let mut rig = loaded(&["a"]);
-    rig.put("b", "1");
-    // The event is read off the store's end and thrown away.
-    drop(rig.store.poll(rig.now));
-    rig.run(seconds(8 * 60));
-    assert!(names(&rig.told()).contains(&"stale".to_owned()));
+    for (puts, deletes) in [(vec![("c", "1")], vec![]), (vec![], vec!["b"]), (vec![("a", "2")], vec![])] {
+        let mut rig = loaded(&["a", "b"]);
+        rig.commit(&puts, &deletes);
+        // The event is read off the store's end and thrown away.
+        drop(rig.store.poll(rig.now));
+        rig.run(seconds(8 * 60));
+        assert!(names(&rig.told()).contains(&"stale".to_owned()));
+        rig.assert_whole();
+    }
+}
+
+#[test]
+fn a_load_of_many_pages_tells_only_differences_too() {
+    let mut rig = loaded(&["a", "b", "c", "d", "e"]);
+    rig.input(MirrorInput::Stop);
+    rig.mirror.config.page = 2;
+    rig.commit(&[("d", "2")], &["b", "e"]);
+    rig.input(MirrorInput::Start);
+    rig.run(seconds(1));
+    assert_eq!(names(&rig.told()), ["-b", "d", "-e", "complete"]);
     rig.assert_whole();
 }
 
