@@ -1,8 +1,10 @@
 //! Booted clusters for fleet's end-to-end tests, the demo, and the benchmarks.
 //!
 //! [`lab`] boots real machines (each with its own systemd, D-Bus, journal, disk, and
-//! network address) and knows nothing of fleet; [`cluster`] installs fleet on them.
+//! network address) and knows nothing of fleet; [`cluster`] installs fleet on them, and
+//! [`bench`] measures what it costs there.
 
+pub mod bench;
 pub mod cluster;
 pub mod lab;
 mod programs;

@@ -1,0 +1,13 @@
+//! The measurements.
+
+mod lost;
+mod many;
+mod ready;
+mod rest;
+mod start;
+
+pub(super) use lost::leader_lost;
+pub(super) use many::{start_200, start_1000};
+pub(super) use ready::ready;
+pub(super) use rest::{list_units, rest};
+pub(super) use start::start;

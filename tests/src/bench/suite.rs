@@ -1,0 +1,107 @@
+//! Which rows are measured, in which order, and how often.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::report::Report;
+use super::row::{Row, RowName};
+use super::rows;
+use super::scene::Scene;
+
+/// The promises are made for so many machines and units.
+const MACHINES: u8 = 5;
+pub(crate) const UNITS: usize = 200;
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// What the promises say.
+    Full,
+    /// A fraction of that, for a first impression.
+    Quick,
+}
+
+impl Extent {
+    fn of<T>(self, full: T, quick: T) -> T {
+        match self {
+            Self::Full => full,
+            Self::Quick => quick,
+        }
+    }
+
+    /// Alternating pairs of single starts.
+    pub(crate) fn pairs(self) -> usize {
+        self.of(100, 10)
+    }
+
+    /// Rounds of what takes seconds.
+    pub(crate) fn rounds(self) -> usize {
+        self.of(3, 1)
+    }
+
+    /// Repetitions of what takes milliseconds.
+    pub(crate) fn repetitions(self) -> usize {
+        self.of(50, 10)
+    }
+
+    /// Restarts of a daemon.
+    pub(crate) fn restarts(self) -> usize {
+        self.of(10, 3)
+    }
+
+    /// How long the cluster is watched at rest.
+    pub(crate) fn rest(self) -> Duration {
+        self.of(Duration::from_secs(60), Duration::from_secs(12))
+    }
+}
+
+/// The rows to measure.
+#[derive(Clone, Debug)]
+pub struct Suite {
+    extent: Extent,
+    rows: BTreeSet<RowName>,
+}
+
+type Measure = fn(&mut Scene, Extent) -> Result<Vec<Row>>;
+
+/// What is measured together, in an order in which each leaves behind what the next one needs.
+const GROUPS: [(&[RowName], Measure); 7] = [
+    (&[RowName::StartNoBlock, RowName::Start], rows::start),
+    (&[RowName::Start200], rows::start_200),
+    (&[RowName::RestRequests, RowName::RestCpu, RowName::MemoryAgent], rows::rest),
+    (&[RowName::ListUnits], rows::list_units),
+    (&[RowName::Ready], rows::ready),
+    (&[RowName::LeaderLost], rows::leader_lost),
+    (&[RowName::Start1000, RowName::MemoryEngine], rows::start_1000),
+];
+
+impl Suite {
+    /// All rows, or those named. Rows that are measured together come together.
+    pub fn new(extent: Extent, rows: &[RowName]) -> Self {
+        let all = GROUPS.iter().flat_map(|(names, _)| *names).copied();
+        Self { extent, rows: all.filter(|row| rows.is_empty() || rows.contains(row)).collect() }
+    }
+
+    /// Boots the cluster, measures, and ends it. `tell` is told what is being done.
+    pub fn run(&self, tell: impl Fn(&str)) -> Result<Report> {
+        tell(&format!("booting {MACHINES} machines beside an etcd"));
+        let mut scene = Scene::new(MACHINES)?;
+        let mut rows = Vec::new();
+        for (names, measure) in GROUPS {
+            if names.iter().any(|name| self.rows.contains(name)) {
+                tell(&format!("measuring {}", title(names)));
+                rows.extend(measure(&mut scene, self.extent)?);
+            }
+        }
+        scene.cluster.end()?;
+        Ok(Report { machines: MACHINES, units: UNITS, quick: self.extent == Extent::Quick, rows })
+    }
+}
+
+fn title(names: &[RowName]) -> String {
+    use clap::ValueEnum;
+    let values = names.iter().filter_map(|name| name.to_possible_value());
+    values.map(|value| value.get_name().to_owned()).collect::<Vec<_>>().join(", ")
+}
