@@ -277,9 +277,12 @@ impl Election {
         let key = self.key();
         let record = self.record(now, &why);
         let put = PutRequest { lease, ..PutRequest::new(key.clone(), record.encode()) };
+        let mut success = vec![Operation::Put(put)];
+        // In the same revision, so that whoever hears of the new leader finds the place free.
+        success.extend(self.standby_release().map(Operation::Txn));
         let request = Request::Txn(TxnRequest {
             compare: vec![Compare::absent(key.clone())],
-            success: vec![Operation::Put(put)],
+            success,
             failure: vec![Operation::Range(RangeRequest::key(key))],
         });
         let call = self.call(request, out);
@@ -349,7 +352,8 @@ impl Election {
     fn lead(&mut self, fence: i64, why: String, out: &mut Vec<ElectionEffect>) {
         self.phase = Phase::Leading { fence };
         out.push(ElectionEffect::Elected { fence, why });
-        self.release_standby(out);
+        // The transaction that made it leader gave its place to another.
+        self.standby.lose(out);
     }
 
     fn cleared(&mut self, now: Now, result: Result<Response, StoreError>, out: &mut Vec<ElectionEffect>) {

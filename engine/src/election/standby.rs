@@ -139,17 +139,22 @@ impl Election {
         }
     }
 
-    /// Gives the place to another.
-    pub(super) fn release_standby(&mut self, out: &mut Vec<ElectionEffect>) {
-        let (Standby::Held { place }, Some(lease)) = (&self.standby, self.lease) else { return };
+    /// What gives the place to another, if this machine has one.
+    pub(super) fn standby_release(&self) -> Option<TxnRequest> {
+        let (Standby::Held { place }, Some(lease)) = (&self.standby, self.lease) else { return None };
         let key = self.config.layout.encode(&Key::Standby(*place));
-        let request = Request::Txn(TxnRequest {
+        Some(TxnRequest {
             compare: vec![Compare::equal(key.clone(), CompareTarget::Lease(lease))],
             success: vec![Operation::Delete(DeleteRequest { key, ..DeleteRequest::default() })],
             failure: Vec::new(),
-        });
+        })
+    }
+
+    /// Gives the place to another, or forgets it when that is done already.
+    pub(super) fn release_standby(&mut self, out: &mut Vec<ElectionEffect>) {
+        let Some(release) = self.standby_release() else { return };
         // Whatever comes of it, the lease ends it at the latest.
-        self.call(request, out);
+        self.call(Request::Txn(release), out);
         self.standby = Standby::None;
         out.push(ElectionEffect::StandsBy(false));
     }

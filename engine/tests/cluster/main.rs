@@ -1,5 +1,8 @@
 //! Engines together: who leads, what is written, what moves, and what does not.
 
+mod election;
+mod fences;
+mod losses;
+mod moves;
 mod rig;
-
 mod scheduling;

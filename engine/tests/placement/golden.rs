@@ -1,0 +1,162 @@
+//! Scenarios in `tests/golden/`: commands, and after each `plan` what was decided and what is written, with reasons.
+//!
+//! | command | does |
+//! |---|---|
+//! | `machine ID [key=value…] [registry]` | a machine comes |
+//! | `metadata ID [key=value…]`, `cordon`, `uncordon`, `drain`, `undrain ID…` | an operator says something of it |
+//! | `hold ID…`, `lose ID…`, `return ID…`, `caught-up ID…`, `forget ID…` | it is absent, lost, back, … |
+//! | `unit NAME [option; option…]` | a unit is submitted, or its text changed |
+//! | `start`, `load`, `stop`, `destroy NAME…` | people want it to run, or not |
+//! | `ack ID…` | a machine acknowledges what was written for it |
+//! | `plan` | decide and write; the lines after it that begin with `>` are what comes of it |
+//! | `explain NAME` | every machine's verdict |
+//!
+//! `UPDATE_GOLDEN=1` rewrites what follows `plan` and `explain`; look at the difference before committing it.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use fleet_engine::placement::{MachineFacts, Presence};
+use fleet_units::DesiredState;
+
+use crate::model::{Model, machine, unit};
+
+fn play(script: &str) -> String {
+    let mut model = Model::default();
+    let mut out = String::new();
+    for line in script.lines().filter(|line| !line.starts_with('>')) {
+        let _ = writeln!(out, "{line}");
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        model.next_revision();
+        let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match command {
+            "plan" => plan(&mut model, &mut out),
+            "explain" => explain(&model, rest, &mut out),
+            "unit" => {
+                let (name, options) = rest.split_once(' ').unwrap_or((rest, ""));
+                model.submit(&unit(name), options);
+            }
+            _ => rest_of(&mut model, command, rest),
+        }
+    }
+    out
+}
+
+fn rest_of(model: &mut Model, command: &str, rest: &str) {
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    match command {
+        "machine" | "metadata" => {
+            let id = machine(words[0]);
+            let mut facts = model.machines.get(&id).cloned().unwrap_or_else(|| MachineFacts::new(id));
+            facts.metadata.clear();
+            for word in &words[1..] {
+                match word.split_once('=') {
+                    Some((key, value)) => drop(facts.metadata.insert(key.to_owned(), value.to_owned())),
+                    None => facts.carries_registry = *word == "registry",
+                }
+            }
+            model.set_machine(facts);
+        }
+        _ => words.iter().for_each(|word| each(model, command, word)),
+    }
+}
+
+fn each(model: &mut Model, command: &str, word: &str) {
+    let id = || machine(word);
+    match command {
+        "cordon" => model.change_machine(&id(), |facts| facts.cordoned = true),
+        "uncordon" => model.change_machine(&id(), |facts| facts.cordoned = false),
+        "drain" => model.change_machine(&id(), |facts| facts.draining = true),
+        "undrain" => model.change_machine(&id(), |facts| facts.draining = false),
+        "hold" => model.change_machine(&id(), |facts| facts.presence = Presence::Held),
+        "lose" => model.change_machine(&id(), |facts| facts.presence = Presence::Gone),
+        "return" => model.change_machine(&id(), |facts| {
+            (facts.presence, facts.catching_up) = (Presence::Present, true);
+        }),
+        "caught-up" => model.change_machine(&id(), |facts| facts.catching_up = false),
+        "forget" => model.forget_machine(&id()),
+        "ack" => model.acknowledge(&id()),
+        "start" => model.desire(&unit(word), DesiredState::Launched),
+        "load" => model.desire(&unit(word), DesiredState::Loaded),
+        "stop" => model.desire(&unit(word), DesiredState::Inactive),
+        "destroy" => model.destroy(&unit(word)),
+        other => panic!("no such command: {other}"),
+    }
+}
+
+fn plan(model: &mut Model, out: &mut String) {
+    let (decisions, plans) = model.plan();
+    for decision in &decisions {
+        let _ = writeln!(out, "> {decision}");
+    }
+    for plan in &plans {
+        let units: Vec<&str> = plan.units.keys().map(|name| name.as_str()).collect();
+        let units = if units.is_empty() { "nothing".to_owned() } else { units.join(" ") };
+        let leaving: Vec<&str> = plan.leaving.keys().map(|name| name.as_str()).collect();
+        let leaving = if leaving.is_empty() { String::new() } else { format!(", leaving {}", leaving.join(" ")) };
+        let absent: Vec<&str> = plan.relies_on_loss.iter().map(|id| id.as_str()).collect();
+        let absent = if absent.is_empty() { String::new() } else { format!(", while {} is absent", absent.join(" ")) };
+        let _ = writeln!(out, "> = {}: {units}{leaving}{absent}", plan.id);
+    }
+    if decisions.is_empty() && plans.is_empty() {
+        let _ = writeln!(out, "> nothing to do");
+    }
+    let broken = model.violations();
+    assert!(broken.is_empty(), "after\n{out}: {broken:#?}");
+    let missed = model.missed();
+    assert!(missed.is_empty(), "after\n{out}: {missed:#?}");
+}
+
+fn explain(model: &Model, name: &str, out: &mut String) {
+    let Some(explanation) = model.cluster.explain(&unit(name)) else {
+        let _ = writeln!(out, "> no such unit");
+        return;
+    };
+    let _ = writeln!(out, "> {}", explanation.outcome);
+    for (id, load, rejection) in explanation.verdicts {
+        let here = if explanation.places.contains(&id) { "has it" } else { "could take it" };
+        let verdict = rejection.map_or_else(|| here.to_owned(), |rejection| rejection.to_string());
+        let _ = writeln!(out, "> - {id} ({load}): {verdict}");
+    }
+}
+
+#[test]
+fn scenarios_come_out_as_written() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
+    let mut files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() >= 30, "only {} scenarios in {}", files.len(), folder.display());
+    let mut wrong = Vec::new();
+    for file in files {
+        let expected = std::fs::read_to_string(&file).unwrap();
+        let actual = play(&expected);
+        assert_eq!(actual, play(&expected), "{}: the same facts gave different decisions", file.display());
+        if actual != expected {
+            if update {
+                std::fs::write(&file, &actual).unwrap();
+            } else {
+                wrong.push(format!("--- {}\n{}", file.display(), difference(&expected, &actual)));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}\nUPDATE_GOLDEN=1 accepts this", wrong.join("\n"));
+}
+
+/// The lines that differ.
+fn difference(expected: &str, actual: &str) -> String {
+    let mut out = String::new();
+    let (mut old, mut new) = (expected.lines().peekable(), actual.lines().peekable());
+    loop {
+        match (old.peek(), new.peek()) {
+            (None, None) => return out,
+            (Some(a), Some(b)) if a == b => drop((old.next(), new.next())),
+            (Some(a), _) if a.starts_with('>') => out += &format!("-{}\n", old.next().unwrap_or_default()),
+            (_, Some(_)) => out += &format!("+{}\n", new.next().unwrap_or_default()),
+            (Some(_), None) => out += &format!("-{}\n", old.next().unwrap_or_default()),
+        }
+    }
+}

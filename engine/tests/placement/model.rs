@@ -1,0 +1,174 @@
+//! A cluster in plain words beside the engine's: what tests tell the one they tell the other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use fleet_engine::placement::{Cluster, Decision, MachineFacts, MachinePlan, Presence, UnitSpec};
+use fleet_registry::record::ContentKey;
+use fleet_units::{DesiredState, MachineId, Requirements, UnitFile, UnitName};
+
+/// A unit as submitted.
+#[derive(Debug, Clone)]
+pub(crate) struct Unit {
+    pub(crate) uid: i64,
+    pub(crate) options: String,
+    pub(crate) desired: DesiredState,
+    pub(crate) requirements: Arc<Requirements>,
+}
+
+/// A machine's schedule as written, and how far it is with it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Written {
+    pub(crate) units: BTreeSet<UnitName>,
+    pub(crate) leaving: BTreeMap<UnitName, u64>,
+    pub(crate) generation: u64,
+}
+
+/// The cluster.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Model {
+    pub(crate) cluster: Cluster,
+    pub(crate) machines: BTreeMap<MachineId, MachineFacts>,
+    pub(crate) units: BTreeMap<UnitName, Unit>,
+    pub(crate) written: BTreeMap<MachineId, Written>,
+    revision: i64,
+}
+
+pub(crate) fn unit(name: &str) -> UnitName {
+    name.parse().unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+pub(crate) fn machine(name: &str) -> MachineId {
+    name.parse().unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+/// Options as a test writes them, separated by semicolons.
+pub(crate) fn requirements(name: &UnitName, options: &str) -> Requirements {
+    let lines: String = options.split(';').map(|option| format!("{}\n", option.trim())).collect();
+    let file = UnitFile::parse(&format!("[X-Fleet]\n{lines}")).unwrap_or_else(|e| panic!("{options}: {e}"));
+    Requirements::parse(&file, name).unwrap_or_else(|e| panic!("{options}: {e}"))
+}
+
+impl Model {
+    /// Another change reached the registry.
+    pub(crate) fn next_revision(&mut self) {
+        self.revision += 1;
+    }
+
+    pub(crate) fn set_machine(&mut self, facts: MachineFacts) {
+        self.written.entry(facts.id.clone()).or_default();
+        self.machines.insert(facts.id.clone(), facts.clone());
+        self.cluster.set_machine(facts);
+    }
+
+    pub(crate) fn change_machine(&mut self, id: &MachineId, change: impl FnOnce(&mut MachineFacts)) {
+        let mut facts = self.machines.get(id).unwrap_or_else(|| panic!("no machine {id}")).clone();
+        change(&mut facts);
+        self.set_machine(facts);
+    }
+
+    pub(crate) fn forget_machine(&mut self, id: &MachineId) {
+        self.machines.remove(id);
+        self.written.remove(id);
+        self.cluster.remove_machine(id);
+    }
+
+    /// Submits a unit, or changes its text.
+    pub(crate) fn submit(&mut self, name: &UnitName, options: &str) {
+        let (uid, desired) =
+            self.units.get(name).map_or((self.revision, DesiredState::Inactive), |old| (old.uid, old.desired));
+        let requirements = Arc::new(requirements(name, options));
+        self.units.insert(name.clone(), Unit { uid, options: options.to_owned(), desired, requirements });
+        self.tell(name);
+    }
+
+    pub(crate) fn desire(&mut self, name: &UnitName, desired: DesiredState) {
+        if !self.units.contains_key(name) {
+            self.submit(name, "");
+        }
+        self.units.get_mut(name).expect("it was submitted").desired = desired;
+        self.tell(name);
+    }
+
+    pub(crate) fn destroy(&mut self, name: &UnitName) {
+        self.units.remove(name);
+        self.cluster.remove_unit(name);
+    }
+
+    fn spec(&self, name: &UnitName) -> UnitSpec {
+        let unit = &self.units[name];
+        UnitSpec {
+            uid: unit.uid,
+            content: ContentKey(unit.options.clone()),
+            desired: unit.desired,
+            restarts: 0,
+            requirements: Ok(unit.requirements.clone()),
+        }
+    }
+
+    fn tell(&mut self, name: &UnitName) {
+        let spec = self.spec(name);
+        self.cluster.set_unit(name, spec);
+    }
+
+    /// Decides, and writes what was decided.
+    pub(crate) fn plan(&mut self) -> (Vec<Decision>, Vec<MachinePlan>) {
+        let decisions = self.cluster.pass();
+        let mut plans = self.cluster.take_plan();
+        plans.retain(|plan| {
+            let written = self.written.entry(plan.id.clone()).or_default();
+            let units: BTreeSet<UnitName> = plan.units.keys().cloned().collect();
+            let same = units == written.units && plan.leaving.values().all(Option::is_some);
+            if same {
+                return false;
+            }
+            written.generation += 1;
+            let generation = written.generation;
+            written.units = units;
+            written.leaving =
+                plan.leaving.iter().map(|(name, given)| (name.clone(), given.unwrap_or(generation))).collect();
+            self.cluster.set_generation(&plan.id, generation);
+            true
+        });
+        (decisions, plans)
+    }
+
+    /// A machine acknowledges its newest schedule.
+    pub(crate) fn acknowledge(&mut self, id: &MachineId) {
+        let Some(written) = self.written.get_mut(id) else { return };
+        written.leaving.clear();
+        let generation = written.generation;
+        self.cluster.acknowledge(id, generation);
+    }
+
+    /// The same facts told to an engine that knows nothing yet, as to a new leader.
+    pub(crate) fn from_scratch(&self) -> Model {
+        let mut cluster = Cluster::new();
+        for facts in self.machines.values() {
+            cluster.set_machine(facts.clone());
+        }
+        for name in self.units.keys() {
+            cluster.set_unit(name, self.spec(name));
+        }
+        for (id, written) in &self.written {
+            let leaving = written.leaving.iter().map(|(name, &generation)| (name, generation));
+            cluster.set_schedule(id, written.units.iter(), leaving);
+        }
+        Model { cluster, ..self.clone() }
+    }
+
+    /// Where units are listed, by unit.
+    pub(crate) fn listed(&self) -> BTreeMap<UnitName, BTreeSet<MachineId>> {
+        let mut listed: BTreeMap<UnitName, BTreeSet<MachineId>> = BTreeMap::new();
+        for (id, written) in &self.written {
+            for name in &written.units {
+                listed.entry(name.clone()).or_default().insert(id.clone());
+            }
+        }
+        listed
+    }
+
+    pub(crate) fn is_gone(&self, id: &MachineId) -> bool {
+        self.machines.get(id).is_none_or(|facts| facts.presence == Presence::Gone)
+    }
+}

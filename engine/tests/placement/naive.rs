@@ -1,0 +1,190 @@
+//! The rules, checked by brute force and without a look at the engine's code.
+
+use std::collections::BTreeSet;
+
+use fleet_engine::placement::Presence;
+use fleet_units::{DesiredState, MachineId, UnitName};
+
+use crate::model::Model;
+
+impl Model {
+    fn wanted(&self, name: &UnitName) -> bool {
+        self.units.get(name).is_some_and(|unit| unit.desired > DesiredState::Inactive) && !name.is_template()
+    }
+
+    pub(crate) fn global(&self, name: &UnitName) -> bool {
+        self.units.get(name).is_some_and(|unit| unit.requirements.global)
+    }
+
+    fn conflict(&self, a: &UnitName, b: &UnitName) -> bool {
+        let one_way = |a: &UnitName, b: &UnitName| {
+            let unit = self.units.get(a);
+            unit.is_some_and(|unit| unit.requirements.conflicts.iter().any(|glob| glob.matches(b.as_str())))
+        };
+        a != b && (one_way(a, b) || one_way(b, a))
+    }
+
+    fn names_in_replaces(&self, a: &UnitName, b: &UnitName) -> bool {
+        let unit = self.units.get(a);
+        unit.is_some_and(|unit| unit.requirements.replaces.iter().any(|glob| glob.matches(b.as_str())))
+    }
+
+    /// Whether `a` drives `b` away: units that replace each other in a circle do not.
+    fn drives_away(&self, a: &UnitName, b: &UnitName) -> bool {
+        if a == b || self.global(b) || !self.names_in_replaces(a, b) {
+            return false;
+        }
+        let mut reached = BTreeSet::from([b.clone()]);
+        loop {
+            let before = reached.len();
+            for from in reached.clone() {
+                reached.extend(self.units.keys().filter(|to| self.names_in_replaces(&from, to)).cloned());
+            }
+            if reached.len() == before {
+                return !reached.contains(a);
+            }
+        }
+    }
+
+    /// What the unit itself asks of a machine.
+    fn suits(&self, name: &UnitName, id: &MachineId) -> bool {
+        let (wanted, facts) = (&self.units[name].requirements, &self.machines[id]);
+        wanted.machine_id.as_ref().is_none_or(|wanted| facts.id.matches(wanted))
+            && wanted.metadata.iter().all(|(key, values)| facts.metadata.get(key).is_some_and(|v| values.contains(v)))
+    }
+
+    fn is_open(&self, id: &MachineId) -> bool {
+        let facts = &self.machines[id];
+        facts.presence == Presence::Present && !facts.catching_up && !facts.cordoned && !facts.draining
+    }
+
+    /// Whether a machine could be given these units, which are on none.
+    pub(crate) fn could_take(&self, names: &[UnitName], id: &MachineId) -> bool {
+        let written = &self.written[id];
+        self.is_open(id)
+            && names.iter().all(|name| {
+                let occupants = written.units.iter().chain(written.leaving.keys());
+                self.suits(name, id)
+                    && occupants.clone().all(|other| !self.conflict(name, other))
+                    && written.units.iter().all(|other| !self.drives_away(other, name))
+                    && names.iter().all(|other| !self.conflict(name, other))
+                    && self.peers(name).all(|peer| {
+                        names.contains(peer) || (self.global(peer) && written.units.contains(peer))
+                    })
+            })
+    }
+
+    fn peers(&self, name: &UnitName) -> impl Iterator<Item = &UnitName> {
+        self.units[name].requirements.machine_of.iter().filter(move |peer| *peer != name)
+    }
+
+    /// Whether a unit may still run on some machine.
+    fn may_run_somewhere(&self, name: &UnitName) -> bool {
+        self.written.iter().any(|(id, written)| {
+            !self.is_gone(id) && (written.units.contains(name) || written.leaving.contains_key(name))
+        })
+    }
+
+    /// Units tied to each other by `MachineOf=`, whatever the direction.
+    fn tied(&self, name: &UnitName) -> Vec<UnitName> {
+        let mut tied = BTreeSet::from([name.clone()]);
+        loop {
+            let before = tied.len();
+            for unit in self.units.keys().filter(|unit| self.wanted(unit) && !self.global(unit)) {
+                let peers: Vec<_> = self.peers(unit).filter(|peer| !self.global(peer)).collect();
+                if tied.contains(unit) {
+                    tied.extend(peers.into_iter().cloned());
+                } else if peers.iter().any(|peer| tied.contains(*peer)) {
+                    tied.insert(unit.clone());
+                }
+            }
+            if tied.len() == before {
+                return tied.into_iter().collect();
+            }
+        }
+    }
+
+    /// Every hard rule that is broken.
+    pub(crate) fn violations(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for (name, machines) in self.listed() {
+            if machines.len() > 1 && !self.global(&name) {
+                found.push(format!("{name} is listed by {machines:?}"));
+            }
+            for id in &machines {
+                if self.is_gone(id) {
+                    continue;
+                }
+                self.violations_at(&name, id, &mut found);
+            }
+        }
+        found
+    }
+
+    fn violations_at(&self, name: &UnitName, id: &MachineId, found: &mut Vec<String>) {
+        let mut broken = |what: &str| found.push(format!("{name} on {id}: {what}"));
+        if !self.wanted(name) {
+            return broken("nobody wants it to run");
+        }
+        for (other, written) in &self.written {
+            if other != id && !self.is_gone(other) && written.leaving.contains_key(name) && !self.global(name) {
+                broken(&format!("{other} has not given it back"));
+            }
+        }
+        if self.machines[id].presence == Presence::Held {
+            return;
+        }
+        if !self.suits(name, id) {
+            broken("the machine does not suit it");
+        }
+        if self.machines[id].draining && !self.global(name) {
+            broken("the machine drains");
+        }
+        for peer in self.peers(name) {
+            if !self.written[id].units.contains(peer) {
+                broken(&format!("{peer} is not here"));
+            }
+        }
+        for other in &self.written[id].units {
+            if self.conflict(name, other) {
+                broken(&format!("conflicts with {other}"));
+            }
+            if self.drives_away(other, name) {
+                broken(&format!("replaced by {other}"));
+            }
+        }
+    }
+
+    /// Every unit, or group of units, that has no machine though one could take it.
+    pub(crate) fn missed(&self) -> Vec<String> {
+        let listed = self.listed();
+        let mut found = Vec::new();
+        for name in self.units.keys().filter(|name| self.wanted(name)) {
+            if self.global(name) {
+                let everywhere = self.machines.keys().filter(|id| self.could_take(std::slice::from_ref(name), id));
+                let missing = everywhere.filter(|id| !self.written[*id].units.contains(name));
+                found.extend(missing.map(|id| format!("global {name} is not on {id}")));
+                continue;
+            }
+            let tied = self.tied(name);
+            let settled = |unit: &UnitName| {
+                !self.wanted(unit) || listed.contains_key(unit) || self.may_run_somewhere(unit)
+            };
+            if tied.iter().any(settled) {
+                continue;
+            }
+            let able = self.machines.keys().filter(|id| self.could_take(&tied, id));
+            found.extend(able.map(|id| format!("{tied:?} could be on {id}")));
+        }
+        found
+    }
+
+    /// Whether a unit that nothing ties to others could stay where it is.
+    pub(crate) fn could_stay(&self, name: &UnitName, id: &MachineId) -> bool {
+        let alone = self.tied(name).len() == 1 && self.peers(name).next().is_none();
+        let undisturbed = self.units.keys().all(|other| !self.drives_away(other, name));
+        let mut broken = Vec::new();
+        self.violations_at(name, id, &mut broken);
+        alone && undisturbed && broken.is_empty()
+    }
+}

@@ -1,0 +1,183 @@
+//! Random stories: whatever happens, no hard rule is broken, no possible placement is missed, nothing moves without
+//! need, and the engine that was there all the time agrees with one that starts from the records.
+
+use std::collections::BTreeMap;
+
+use fleet_engine::placement::{MachineFacts, Presence};
+use fleet_units::{DesiredState, UnitName};
+use proptest::prelude::*;
+
+use crate::model::{Model, machine, unit};
+
+/// Something that happens.
+#[derive(Debug, Clone)]
+enum Step {
+    Machine { id: u8, zone: u8, disk: bool },
+    Flags { id: u8, cordoned: bool, draining: bool, catching_up: bool },
+    Presence { id: u8, presence: Presence },
+    Forget { id: u8 },
+    Submit { unit: u8, options: Vec<String> },
+    Desire { unit: u8, desired: DesiredState },
+    Destroy { unit: u8 },
+    Acknowledge { id: u8 },
+    Plan,
+}
+
+const MACHINES: u8 = 5;
+const UNITS: u8 = 9;
+
+/// Units 0–2 are plain, 3–5 instances of one template, 6–8 of another.
+fn name(n: u8) -> UnitName {
+    match n {
+        0..=2 => unit(&format!("u{n}.service")),
+        3..=5 => unit(&format!("web@{n}.service")),
+        _ => unit(&format!("db@{n}.service")),
+    }
+}
+
+fn id(n: u8) -> fleet_units::MachineId {
+    machine(&format!("m{n}"))
+}
+
+fn option() -> impl Strategy<Value = String> {
+    prop_oneof![
+        (0..3_u8).prop_map(|zone| format!("MachineMetadata=zone=z{zone}")),
+        Just("MachineMetadata=disk=ssd".to_owned()),
+        (0..MACHINES).prop_map(|n| format!("MachineID=m{n}")),
+        (0..UNITS).prop_map(|n| format!("MachineOf={}", name(n))),
+        (0..UNITS).prop_map(|n| format!("Conflicts={}", name(n))),
+        Just("Conflicts=web@*.service".to_owned()),
+        Just("Conflicts=*@?.service".to_owned()),
+        (0..UNITS).prop_map(|n| format!("Replaces={}", name(n))),
+        Just("Replaces=db@*.service".to_owned()),
+        Just("Global=true".to_owned()),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let desired = prop_oneof![
+        4 => Just(DesiredState::Launched),
+        1 => Just(DesiredState::Loaded),
+        1 => Just(DesiredState::Inactive)
+    ];
+    let presence = prop_oneof![2 => Just(Presence::Present), 1 => Just(Presence::Held), 1 => Just(Presence::Gone)];
+    prop_oneof![
+        3 => (0..MACHINES, 0..3_u8, any::<bool>()).prop_map(|(id, zone, disk)| Step::Machine { id, zone, disk }),
+        1 => (0..MACHINES, prop::bool::weighted(0.2), prop::bool::weighted(0.2), prop::bool::weighted(0.2))
+            .prop_map(|(id, cordoned, draining, catching_up)| Step::Flags { id, cordoned, draining, catching_up }),
+        2 => (0..MACHINES, presence).prop_map(|(id, presence)| Step::Presence { id, presence }),
+        1 => (0..MACHINES).prop_map(|id| Step::Forget { id }),
+        4 => (0..UNITS, prop::collection::vec(option(), 0..3))
+            .prop_map(|(unit, options)| Step::Submit { unit, options }),
+        6 => (0..UNITS, desired).prop_map(|(unit, desired)| Step::Desire { unit, desired }),
+        1 => (0..UNITS).prop_map(|unit| Step::Destroy { unit }),
+        4 => (0..MACHINES).prop_map(|id| Step::Acknowledge { id }),
+        8 => Just(Step::Plan),
+    ]
+}
+
+fn apply(model: &mut Model, step: &Step) {
+    model.next_revision();
+    match step {
+        Step::Machine { id: n, zone, disk } => {
+            let mut facts = model.machines.get(&id(*n)).cloned().unwrap_or_else(|| MachineFacts::new(id(*n)));
+            facts.metadata = BTreeMap::from([("zone".to_owned(), format!("z{zone}"))]);
+            if *disk {
+                facts.metadata.insert("disk".to_owned(), "ssd".to_owned());
+            }
+            facts.carries_registry = *n == 0;
+            model.set_machine(facts);
+        }
+        Step::Flags { id: n, cordoned, draining, catching_up } if model.machines.contains_key(&id(*n)) => {
+            model.change_machine(&id(*n), |facts| {
+                (facts.cordoned, facts.draining, facts.catching_up) = (*cordoned, *draining, *catching_up);
+            });
+        }
+        Step::Presence { id: n, presence } if model.machines.contains_key(&id(*n)) => {
+            model.change_machine(&id(*n), |facts| facts.presence = *presence);
+        }
+        Step::Forget { id: n } if model.machines.get(&id(*n)).is_some_and(|m| m.presence == Presence::Gone) => {
+            model.forget_machine(&id(*n));
+        }
+        Step::Submit { unit, options } => {
+            // Options that contradict each other are refused at submit.
+            let options = options.join(";");
+            if crate::model::requirements(&name(*unit), &options).validate().is_ok() {
+                model.submit(&name(*unit), &options);
+            }
+        }
+        Step::Desire { unit, desired } => model.desire(&name(*unit), *desired),
+        Step::Destroy { unit } => model.destroy(&name(*unit)),
+        Step::Acknowledge { id: n } => {
+            let present = |facts: &&MachineFacts| facts.presence == Presence::Present;
+            if model.machines.get(&id(*n)).filter(present).is_some() {
+                model.acknowledge(&id(*n));
+            }
+        }
+        Step::Flags { .. } | Step::Presence { .. } | Step::Forget { .. } | Step::Plan => {}
+    }
+}
+
+/// Plans, and holds what came of it against the rules.
+fn plan_and_check(model: &mut Model) -> Result<(), TestCaseError> {
+    let before = model.clone();
+    model.plan();
+    let broken = model.violations();
+    prop_assert!(broken.is_empty(), "broken: {broken:#?}");
+    let missed = model.missed();
+    prop_assert!(missed.is_empty(), "missed: {missed:#?}");
+    let after = model.listed();
+    for (name, machines) in before.listed() {
+        for id in machines.iter().filter(|id| !before.is_gone(id) && before.could_stay(&name, id)) {
+            let stays = after.get(&name).is_some_and(|machines| machines.contains(id));
+            prop_assert!(stays, "{name} left {id} without need");
+        }
+    }
+    let mut again = model.clone();
+    let (decisions, plans) = again.plan();
+    prop_assert!(decisions.is_empty() && plans.is_empty(), "not at rest: {decisions:?} {plans:?}");
+    let mut fresh = model.from_scratch();
+    fresh.plan();
+    prop_assert_eq!(fresh.listed(), after, "a new leader decides otherwise");
+    for name in model.units.keys() {
+        let (old, new) = (model.cluster.outcome(name), fresh.cluster.outcome(name));
+        let pending = |outcome: Option<&fleet_engine::placement::Outcome>| outcome.is_some_and(|o| o.is_pending());
+        prop_assert_eq!(pending(old), pending(new), "{}: {:?} and {:?}", name, old, new);
+        if pending(old) {
+            prop_assert_eq!(old, new, "{}: another reason", name);
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn decisions_keep_the_rules(steps in prop::collection::vec(step(), 1..60)) {
+        let mut model = Model::default();
+        for step in &steps {
+            apply(&mut model, step);
+            if matches!(step, Step::Plan) {
+                plan_and_check(&mut model)?;
+            }
+        }
+        plan_and_check(&mut model)?;
+    }
+
+    #[test]
+    fn the_same_story_gives_the_same_decisions(steps in prop::collection::vec(step(), 1..60)) {
+        let tell = || {
+            let mut model = Model::default();
+            let mut told = Vec::new();
+            for step in &steps {
+                apply(&mut model, step);
+                if matches!(step, Step::Plan) {
+                    told.push(model.plan());
+                }
+            }
+            told
+        };
+        prop_assert_eq!(tell(), tell());
+    }
+}
