@@ -20,6 +20,7 @@ use fleet_registry::etcd::{Credentials, EtcdConfig, EtcdStore, TlsFiles};
 use fleet_registry::session::SessionConfig;
 use fleet_registry::shell::{SessionHandle, spawn_session_with_timeout};
 use fleet_registry::{Layout, Store};
+use fleet_units::MachineId;
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -132,14 +133,9 @@ async fn daemon(config: Config, passed: Vec<Passed>) -> anyhow::Result<()> {
         servers.spawn(async move { peers::serve(listener, &identity, members, routes, stopped).await });
     }
 
-    agent.ready().await;
-    // Without systemd above there is nobody to notify.
-    _ = sd_notify::notify(&[NotifyState::Ready]);
-    tracing::info!("fleetd {} is ready on machine {}", http::VERSION, facts.id);
-
     let engine = (!config.disable_engine).then(|| start_engine(&config, &facts, &layout, seed, &store, &session));
     let parts = Parts { agent, engine, session, registry, reach };
-    let departure = attend(signals, &parts, &config).await;
+    let departure = attend(signals, &parts, &config, &facts.id).await;
     _ = sd_notify::notify(&[NotifyState::Stopping]);
     ending::end(parts, departure, &config.units_directory).await;
     stop.send_replace(true);
@@ -150,10 +146,21 @@ async fn daemon(config: Config, passed: Vec<Passed>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Answers signals until one of them means the end.
-async fn attend(mut signals: signals::Signals, parts: &Parts, config: &Config) -> Departure {
+/// Says when fleetd is ready, and answers signals until one of them means the end.
+async fn attend(mut signals: signals::Signals, parts: &Parts, config: &Config, machine: &MachineId) -> Departure {
+    let mut ready = false;
     loop {
-        match signals.next().await {
+        let signal = tokio::select! {
+            signal = signals.next() => signal,
+            () = parts.agent.ready(), if !ready => {
+                ready = true;
+                // Without systemd above there is nobody to notify.
+                _ = sd_notify::notify(&[NotifyState::Ready]);
+                tracing::info!("fleetd {} is ready on machine {machine}", http::VERSION);
+                continue;
+            }
+        };
+        match signal {
             signals::Signal::End(name) => return Departure::decide(name, config, &parts.reach).await,
             signals::Signal::Reload => {
                 tracing::warn!(
