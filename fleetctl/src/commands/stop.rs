@@ -24,6 +24,9 @@ pub async fn run(arguments: &ChangeUnits, client: &Client, output: &mut Output) 
     if let Some(unit) = known.iter().find(|unit| unit.desired_state == Some(DesiredState::Inactive)) {
         return Err(CommandError::message(format!("Unable to stop unit {} in state inactive", unit.name)));
     }
+    if known.is_empty() {
+        return Ok(u8::from(!all_known));
+    }
     let names = known.iter().map(|unit| unit.name.clone()).collect::<Vec<_>>().join(" ");
     let asked = known.into_iter().map(change::of_known).collect();
     let done = change::carry_out(ACTION, asked, arguments.blocking, client, output).await?;

@@ -20,6 +20,9 @@ pub async fn run(arguments: &ChangeUnits, client: &Client, output: &mut Output) 
         return change::none_given(output);
     }
     let (known, all_known) = change::known(&arguments.units, client, output).await?;
+    if known.is_empty() {
+        return Ok(u8::from(!all_known));
+    }
     let names = known.iter().map(|unit| unit.name.clone()).collect::<Vec<_>>().join(" ");
     let asked = known.into_iter().map(change::of_known).collect();
     let done = change::carry_out(ACTION, asked, arguments.blocking, client, output).await?;
