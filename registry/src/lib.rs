@@ -3,6 +3,9 @@
 //! Bottom up: [`store`] is the contract of an etcd v3 store (requests, answers, watches), [`record`] the values that
 //! fleet keeps in one, [`key`] where each lives, [`step`] the shape of every state machine in fleet and of what it
 //! asks of the store.
+//!
+//! On top of these stand the machines that every fleetd runs: [`session`] keeps one lease alive, [`mirror`] keeps a copy
+//! of the keys, [`view`] makes records of it. [`shell`] runs them for real, [`loopback`] in virtual time.
 
 pub mod embedded;
 pub mod etcd;
