@@ -6,6 +6,7 @@
 mod connection;
 mod lines;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -131,8 +132,9 @@ impl Client {
 
     /// The named units that exist; all of them where no name is given.
     pub async fn units<S: AsRef<str>>(&self, names: &[S]) -> Result<UnitList, ApiError> {
+        let wanted = Wanted::new(names);
         let mut list: UnitList = self.get(&units_path(names, false)).await?;
-        list.units.retain(|unit| wanted(names, &unit.name));
+        list.units.retain(|unit| wanted.has(&unit.name));
         Ok(list)
     }
 
@@ -141,11 +143,11 @@ impl Client {
         &self,
         names: &[S],
     ) -> Result<impl Stream<Item = Result<WatchLine, ApiError>> + use<S>, ApiError> {
-        let names: Vec<String> = names.iter().map(|name| name.as_ref().to_owned()).collect();
-        let body = self.open(&units_path(&names, true)).await?;
+        let wanted = Wanted::new(names);
+        let body = self.open(&units_path(names, true)).await?;
         let endpoint = self.endpoint.to_string();
         Ok(lines::watch_lines(body, endpoint).try_filter_map(move |line| {
-            let line = only_wanted(&names, line);
+            let line = wanted.part_of(line);
             async move { Ok(line) }
         }))
     }
@@ -296,21 +298,30 @@ fn units_path<S: AsRef<str>>(names: &[S], watch: bool) -> String {
     }
 }
 
-fn wanted<S: AsRef<str>>(names: &[S], name: &str) -> bool {
-    names.is_empty() || names.iter().any(|wanted| wanted.as_ref() == name)
-}
+/// The names that were asked for; none means all.
+struct Wanted(BTreeSet<String>);
 
-/// The line without units that nobody asked for.
-fn only_wanted(names: &[String], line: WatchLine) -> Option<WatchLine> {
-    match line {
-        WatchLine::Snapshot { revision, mut units } => {
-            units.retain(|unit| wanted(names, &unit.name));
-            Some(WatchLine::Snapshot { revision, units })
+impl Wanted {
+    fn new<S: AsRef<str>>(names: &[S]) -> Self {
+        Self(names.iter().map(|name| name.as_ref().to_owned()).collect())
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.0.is_empty() || self.0.contains(name)
+    }
+
+    /// The line without units that nobody asked for.
+    fn part_of(&self, line: WatchLine) -> Option<WatchLine> {
+        match line {
+            WatchLine::Snapshot { revision, mut units } => {
+                units.retain(|unit| self.has(&unit.name));
+                Some(WatchLine::Snapshot { revision, units })
+            }
+            WatchLine::Unit { ref unit, .. } => self.has(&unit.name).then_some(line),
+            WatchLine::Gone { ref name, .. } => self.has(name).then_some(line),
+            WatchLine::Stale { .. } => Some(line),
+            WatchLine::Other => None,
         }
-        WatchLine::Unit { ref unit, .. } => wanted(names, &unit.name).then_some(line),
-        WatchLine::Gone { ref name, .. } => wanted(names, name).then_some(line),
-        WatchLine::Stale { .. } => Some(line),
-        WatchLine::Other => None,
     }
 }
 

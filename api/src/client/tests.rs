@@ -114,6 +114,8 @@ async fn what_is_no_fleetd_is_told_so() {
 fn too_many_names_are_filtered_here() {
     let names: Vec<String> = (0..2000).map(|i| format!("unit-{i}.service")).collect();
     assert_eq!(units_path(&names, true), "/fleet/v2/units?watch=true");
-    assert!(wanted(&names, "unit-7.service"));
-    assert!(!wanted(&names, "other.service"));
+    let wanted = Wanted::new(&names);
+    assert!(wanted.has("unit-7.service"));
+    assert!(!wanted.has("other.service"));
+    assert!(Wanted::new::<&str>(&[]).has("other.service"));
 }

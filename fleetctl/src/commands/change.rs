@@ -81,9 +81,10 @@ async fn decide(
     let names = super::lookup::names(&arguments.units)?;
     let (mut files, mut errors) = (BTreeMap::new(), Vec::new());
     for argument in &arguments.units {
-        let Some(name) = names.iter().find(|name| name.as_str() == UnitName::mangle(argument)) else { continue };
-        match resolve::find(argument, name) {
-            Ok(found) => _ = files.entry(name.clone()).or_insert(found),
+        // Every argument was found to be a name.
+        let Ok(name) = UnitName::parse(&UnitName::mangle(argument)) else { continue };
+        match resolve::find(argument, &name) {
+            Ok(found) => _ = files.entry(name).or_insert(found),
             Err(error) => errors.push(error.to_string()),
         }
     }
@@ -96,7 +97,8 @@ async fn decide(
     wanted.dedup();
     let (views, _) =
         super::lookup::named(client, &wanted, "Error creating units: error retrieving units from Registry").await?;
-    let view = |name: &UnitName| views.iter().find(|view| view.name == name.as_str());
+    let views: BTreeMap<&str, &UnitView> = views.iter().map(|view| (view.name.as_str(), view)).collect();
+    let view = |name: &UnitName| views.get(name.as_str()).copied();
     let replace = arguments.replace.then_some(replaceable);
     let decisions = names.iter().map(|name| {
         let (file, template_file) = files.remove(name).unwrap_or_default();

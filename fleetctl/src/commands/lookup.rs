@@ -1,5 +1,6 @@
 //! Asking fleetd for units.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use fleet_api::Client;
@@ -27,11 +28,12 @@ pub(super) async fn named(
     doing: &str,
 ) -> Result<(Vec<UnitView>, Vec<UnitName>), CommandError> {
     let list = client.units(names).await.map_err(CommandError::doing(doing))?;
-    let mut views: Vec<UnitView> = list.units.into_iter().filter(|unit| unit.desired_state.is_some()).collect();
+    let views = list.units.into_iter().filter(|unit| unit.desired_state.is_some());
+    let mut views: BTreeMap<String, UnitView> = views.map(|view| (view.name.clone(), view)).collect();
     let (mut known, mut unknown) = (Vec::new(), Vec::new());
     for name in names {
-        match views.iter().position(|view| view.name == name.as_str()) {
-            Some(at) => known.push(views.swap_remove(at)),
+        match views.remove(name.as_str()) {
+            Some(view) => known.push(view),
             None => unknown.push(name.clone()),
         }
     }
@@ -40,12 +42,12 @@ pub(super) async fn named(
 
 /// The units that were named on the command line, each once.
 pub(super) fn names(arguments: &[String]) -> Result<Vec<UnitName>, CommandError> {
-    let mut names = Vec::new();
+    let (mut names, mut seen) = (Vec::new(), BTreeSet::new());
     for argument in arguments {
         let mangled = UnitName::mangle(argument);
         let name = UnitName::parse(&mangled)
             .map_err(|error| CommandError::message(format!("invalid unit name {argument:?}: {error}")))?;
-        if !names.contains(&name) {
+        if seen.insert(name.clone()) {
             names.push(name);
         }
     }
