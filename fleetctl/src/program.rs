@@ -37,6 +37,10 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, CommandEr
 }
 
 fn execute(cli: &Cli, output: &mut Output) -> Result<u8, CommandError> {
+    // The version can be told however wrong the settings are.
+    if cli.global.version || matches!(cli.command, Some(Command::Version)) {
+        return commands::version::run(output);
+    }
     let settings = Settings::new(&cli.global, |name| std::env::var(name).ok())?;
     if settings.version {
         return commands::version::run(output);
@@ -46,15 +50,12 @@ fn execute(cli: &Cli, output: &mut Output) -> Result<u8, CommandError> {
         write!(output.out(), "{help}")?;
         return Ok(0);
     };
-    if matches!(command, Command::Version) {
-        return commands::version::run(output);
-    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| CommandError::message(format!("cannot start: {error}")))?;
     let code = runtime.block_on(commands::run(command, &settings, output));
-    // A reader of names, where a machine's is being looked up, must not hold up the end.
+    // A lookup of a host's name under way must not hold up the end.
     runtime.shutdown_background();
     code
 }
