@@ -147,6 +147,7 @@ impl Disk {
         if let Some(name) = content.drop_ins.keys().find(|name| !is_drop_in_name(name)) {
             return Err(format!("{name:?} is no name for a drop-in: it must end in .conf and contain no slash"));
         }
+        fs::create_dir_all(&self.paths.units).map_err(at(&self.paths.units))?;
         self.write_note(unit, note)?;
         if !content.drop_ins.is_empty() {
             let directory = self.drop_in_directory(unit);

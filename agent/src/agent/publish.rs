@@ -12,6 +12,7 @@ use fleet_registry::{Key, Layout, Mono, Now};
 use fleet_units::{MachineId, UnitName};
 
 use super::Agent;
+use super::ending::Mode;
 use super::standing::txn;
 use super::store::Purpose;
 use super::unit::Unit;
@@ -261,8 +262,8 @@ impl Agent {
             (Some(held), _) => (held.uid, held.content.clone(), held.restarts),
             // It cannot be written or fetched: there is nothing of it but what went wrong.
             (None, Some(wanted)) if !unit.error.is_empty() => (wanted.uid, wanted.content.clone(), 0),
-            (None, Some(_)) => return Wanted::Unknown,
-            (None, None) => return Wanted::Nothing,
+            (None, Some(_)) if self.mode == Mode::Running => return Wanted::Unknown,
+            (None, _) => return Wanted::Nothing,
         };
         let mut record = StateRecord {
             v: FORMAT,

@@ -1,0 +1,272 @@
+//! The machine and its cluster: whose store it is, presence, outages, and the ways to end.
+
+use std::time::Duration;
+
+use fleet_agent::{Event, FoundUnit, Job, Standing};
+use fleet_registry::Key;
+use fleet_registry::memory::Memory;
+use fleet_registry::record::{ClusterId, ClusterRecord, MachineRecord, Target};
+use fleet_units::MachineId;
+
+use crate::world::{TTL, World, unit};
+
+const TEXT: &str = "[Service]\nExecStart=/bin/sleep inf\n";
+
+fn running() -> World {
+    let mut w = World::present();
+    w.give("a.service", 5, TEXT, Target::Launched);
+    w.publish();
+    w.until("it runs", |w| w.state("a.service").is_some_and(|s| s.active == "active"));
+    w.run(Duration::from_secs(1));
+    w
+}
+
+fn cluster_record(id: &str) -> ClusterRecord {
+    ClusterRecord { v: 1, id: ClusterId(id.into()), created: 0, extra: Default::default() }
+}
+
+fn machine_key() -> Key {
+    Key::Machine(MachineId::parse("m1").unwrap())
+}
+
+#[test]
+fn the_first_machine_makes_the_cluster_and_registers() {
+    let mut w = World::new();
+    w.until("it is present", |w| w.agent.status().standing == Standing::Present);
+    assert_eq!(w.said("the store was empty"), 1);
+    assert_eq!(w.agent.status().cluster, Some(w.cluster()));
+    let machine = w.machine().unwrap();
+    assert!(!machine.catching_up);
+    assert_eq!(machine.instance, "instance1");
+}
+
+#[test]
+fn adoption_needs_no_store_and_touches_nothing() {
+    let mut w = running();
+    let pid = w.systemd.pid(&unit("a.service"));
+    w.store.down(w.now);
+    w.systemd.asked.clear();
+    w.restart();
+    w.until("what runs is adopted", |w| w.ready);
+    w.run(Duration::from_secs(60));
+    assert!(w.systemd.asked.is_empty(), "{:?}", w.systemd.asked);
+    w.store.up(w.now);
+    w.until("it is present", |w| w.agent.status().standing == Standing::Present);
+    w.run(Duration::from_secs(5));
+    assert!(w.systemd.asked.is_empty(), "{:?}", w.systemd.asked);
+    assert_eq!(w.systemd.pid(&unit("a.service")), pid);
+}
+
+#[test]
+fn a_restart_of_fleetd_takes_its_record_back_at_once() {
+    let mut w = running();
+    w.restart();
+    let before = w.now;
+    w.until("it is present", |w| w.agent.status().standing == Standing::Present);
+    assert!(w.now - before < Duration::from_secs(1));
+}
+
+#[test]
+fn another_machine_of_the_same_id_is_refused_until_it_goes() {
+    let mut w = World::new();
+    w.until("it is present", |w| w.agent.status().standing == Standing::Present);
+    let theirs = MachineRecord { instance: "another".into(), hostname: "host2".into(), ..w.machine().unwrap() };
+    w.put(&machine_key(), &theirs);
+    w.until("both are named", |w| w.said("host2 at 192.0.2.1 there, host1 at 192.0.2.1 here") == 1);
+    w.run(Duration::from_secs(60));
+    assert_eq!(w.machine().unwrap().instance, "another");
+    assert_eq!(w.said("another machine with this machine-id"), 1, "it is said once");
+    w.delete(&machine_key());
+    w.until("it is present again", |w| w.machine().is_some_and(|m| m.instance == "instance1" && !m.catching_up));
+}
+
+#[test]
+fn a_record_that_vanishes_is_written_again() {
+    let mut w = running();
+    w.systemd.asked.clear();
+    w.delete(&machine_key());
+    w.until("it is present again", |w| w.machine().is_some_and(|m| !m.catching_up));
+    assert!(w.systemd.asked.is_empty(), "{:?}", w.systemd.asked);
+}
+
+#[test]
+fn another_cluster_or_none_touches_nothing_until_a_person_accepts_it() {
+    for found in [None, Some("other")] {
+        let mut w = running();
+        w.systemd.asked.clear();
+        w.store.replace(w.now, Memory::new(9));
+        if let Some(id) = found {
+            w.put(&Key::Cluster, &cluster_record(id));
+        }
+        w.publish();
+        w.until("people are told", |w| w.said("fleetctl join --accept") == 1);
+        w.run(Duration::from_secs(120));
+        assert!(w.systemd.asked.is_empty(), "{:?}", w.systemd.asked);
+        assert_eq!(w.said("fleetctl join --accept"), 1, "it is said once");
+        assert_eq!(w.machine(), None, "a machine of another cluster does not register");
+
+        w.disk.cluster = None;
+        w.disk.memory = Default::default();
+        w.until("it is present", |w| w.agent.status().standing == Standing::Present);
+        w.run(Duration::from_secs(10));
+        assert!(w.is_active("a.service"), "what another cluster's note speaks of is an orphan");
+    }
+}
+
+#[test]
+fn a_store_outage_of_any_length_touches_nothing() {
+    let mut w = running();
+    w.systemd.asked.clear();
+    w.store.down(w.now);
+    w.run(TTL * 30);
+    assert!(w.systemd.asked.is_empty(), "{:?}", w.systemd.asked);
+    w.store.up(w.now);
+    w.until("it is present", |w| w.agent.status().standing == Standing::Present);
+    w.run(Duration::from_secs(5));
+    assert!(w.systemd.asked.is_empty(), "{:?}", w.systemd.asked);
+}
+
+#[test]
+fn after_a_gap_nothing_starts_before_the_old_is_gone() {
+    let mut w = running();
+    w.systemd.slow_stop.insert(unit("a.service"), Duration::from_secs(30));
+    w.store.down(w.now);
+    w.run(TTL * 2);
+    // Meanwhile it was declared lost: its unit went elsewhere, another one is meant for it.
+    w.take("a.service");
+    w.give("b.service", 6, TEXT, Target::Launched);
+    let generation = w.publish();
+    w.store.up(w.now);
+    w.until("the old one is being stopped", |w| w.systemd.times(Job::Stop, "a.service") == 1);
+    assert!(w.machine().is_some_and(|m| m.catching_up));
+    w.run(Duration::from_secs(20));
+    assert!(w.is_active("a.service") && w.systemd.times(Job::Start, "b.service") == 0);
+    assert!(w.machine().is_some_and(|m| m.catching_up));
+    w.until("the new one runs", |w| w.is_active("b.service"));
+    assert!(!w.is_active("a.service"));
+    assert_eq!(w.applied(), Some(generation));
+    assert!(w.machine().is_some_and(|m| !m.catching_up));
+}
+
+#[test]
+fn nothing_starts_without_a_lease() {
+    let mut w = running();
+    w.systemd.slow_stop.insert(unit("a.service"), Duration::from_secs(60));
+    w.give("a.service", 9, TEXT, Target::Launched);
+    w.publish();
+    w.until("the old one is being stopped", |w| w.systemd.times(Job::Stop, "a.service") == 1);
+    w.store.down(w.now);
+    w.run(Duration::from_secs(100));
+    assert!(!w.is_active("a.service"), "the stop goes on; the start has to wait for the store");
+    w.store.up(w.now);
+    w.until("the new one runs", |w| w.is_active("a.service"));
+}
+
+#[test]
+fn an_older_generation_is_refused_and_the_engine_told() {
+    let mut w = running();
+    w.publish_as(40);
+    w.until("it is acknowledged", |w| w.applied() == Some(40));
+    w.systemd.asked.clear();
+    w.take("a.service");
+    w.publish_as(39);
+    w.until("the engine can see it", |w| w.machine().is_some_and(|m| m.schedule_seen == 40));
+    w.run(Duration::from_secs(10));
+    assert!(w.systemd.asked.is_empty(), "{:?}", w.systemd.asked);
+    w.restart();
+    w.run(Duration::from_secs(10));
+    assert!(w.systemd.asked.is_empty(), "{:?}", w.systemd.asked);
+    assert_eq!(w.applied(), Some(40));
+    w.publish_as(41);
+    w.until("a newer one is carried out", |w| w.applied() == Some(41) && !w.is_active("a.service"));
+}
+
+#[test]
+fn an_absent_schedule_is_not_an_empty_one() {
+    let mut w = running();
+    w.systemd.asked.clear();
+    w.delete(&Key::Schedule(MachineId::parse("m1").unwrap()));
+    w.run(Duration::from_secs(30));
+    w.restart();
+    w.run(Duration::from_secs(30));
+    assert!(w.machine().is_some_and(|m| !m.catching_up), "it was never absent");
+    w.delete(&machine_key());
+    w.run(Duration::from_secs(30));
+    assert!(w.systemd.asked.is_empty(), "{:?}", w.systemd.asked);
+    assert!(w.is_active("a.service"));
+    assert!(w.machine().is_some_and(|m| m.catching_up), "it has units, and must be told what to do with them");
+}
+
+#[test]
+fn orphans_are_shown_and_never_stopped() {
+    let mut w = World::new();
+    let stranger = FoundUnit { note: Err("it has no note: fleet did not load it".into()), file: true };
+    w.disk.units.insert(unit("x.service"), stranger);
+    w.systemd.set_active(w.now, &unit("x.service"), true);
+    w.restart();
+    w.publish();
+    w.until("it is shown", |w| {
+        w.state("x.service").is_some_and(|s| s.active == "active" && s.extra.contains_key("orphan"))
+    });
+    w.agent_step(Event::Leave);
+    w.until("it has left", |w| w.left);
+    assert!(w.is_active("x.service"));
+}
+
+#[test]
+fn another_boot_starts_everything_that_is_still_scheduled() {
+    let mut w = running();
+    w.give("b.service", 6, TEXT, Target::Launched);
+    w.publish();
+    w.until("both run", |w| w.is_active("b.service"));
+    w.run(Duration::from_secs(1));
+    w.systemd = Default::default();
+    w.take("b.service");
+    w.publish();
+    w.restart_as(|c| (c.facts.boot_id, c.facts.instance) = ("boot2".into(), "instance2".into()));
+    w.until("the last boot's record is waited for", |w| w.said("last boot") == 1);
+    w.until("what is still scheduled runs", |w| w.is_active("a.service"));
+    assert!(!w.is_active("b.service"));
+    assert!(!w.disk.units.contains_key(&unit("b.service")));
+}
+
+#[test]
+fn leaving_stops_everything_and_gives_it_back() {
+    let mut w = running();
+    w.systemd.slow_stop.insert(unit("a.service"), Duration::from_secs(20));
+    w.agent_step(Event::Leave);
+    w.until("it is given nothing new", |w| w.machine().is_some_and(|m| m.catching_up));
+    assert!(!w.left);
+    w.until("it has left", |w| w.left);
+    assert!(!w.is_active("a.service") && w.held().is_empty());
+    assert_eq!(w.state("a.service"), None);
+}
+
+#[test]
+fn leaving_without_a_store_keeps_what_runs() {
+    let mut w = running();
+    w.store.down(w.now);
+    w.run(TTL * 2);
+    w.agent_step(Event::Leave);
+    w.until("it has left", |w| w.left);
+    assert!(w.is_active("a.service"));
+}
+
+#[test]
+fn detaching_leaves_everything_running() {
+    let mut w = running();
+    w.systemd.asked.clear();
+    w.agent_step(Event::Detach);
+    w.until("it has let go", |w| w.left);
+    w.run(Duration::from_secs(10));
+    assert!(w.is_active("a.service") && w.systemd.asked.is_empty());
+}
+
+#[test]
+fn at_rest_nothing_is_written() {
+    let mut w = running();
+    w.run(Duration::from_secs(10));
+    let before = w.revision();
+    w.run(Duration::from_secs(600));
+    assert_eq!(w.revision(), before);
+}

@@ -1,0 +1,6 @@
+//! The agent's state machine, driven through its whole life in virtual time.
+
+mod cluster;
+mod systemd;
+mod units;
+mod world;

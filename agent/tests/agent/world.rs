@@ -1,0 +1,328 @@
+//! One machine in virtual time: the real agent and the real session over a memory store, with a disk and a systemd that
+//! do what theirs do, as far as the agent can tell.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use fleet_agent::{
+    Agent, AgentConfig, DiskEffect, DiskEvent, Effect, Event, Found, FoundUnit, MachineFacts, Report, SystemdEvent,
+};
+use fleet_registry::loopback::Loopback;
+use fleet_registry::record::{
+    AppliedRecord, Assignment, Capacity, ClusterId, ContentRecord, MachineRecord, Record, ScheduleRecord, StateRecord,
+    Target,
+};
+use fleet_registry::store::{DeleteRequest, Operation, PutRequest, RangeRequest, Request, ResponseBody, TxnRequest};
+use fleet_registry::{Key, Layout, Now, Owner, Session, SessionConfig, SessionEffect, SessionInput, StateMachine};
+use fleet_units::{MachineId, UnitName};
+
+use crate::systemd::Systemd;
+
+pub(crate) const TTL: Duration = Duration::from_secs(10);
+
+pub(crate) fn unit(name: &str) -> UnitName {
+    UnitName::parse(name).unwrap()
+}
+
+/// One machine and its store.
+pub(crate) struct World {
+    pub(crate) now: Duration,
+    pub(crate) store: Loopback,
+    pub(crate) agent: Agent,
+    session: Session,
+    pub(crate) systemd: Systemd,
+    pub(crate) disk: Found,
+    /// Writing to the disk fails with this.
+    pub(crate) disk_error: Option<String>,
+    pub(crate) logs: Vec<Report>,
+    pub(crate) ready: bool,
+    pub(crate) left: bool,
+    config: AgentConfig,
+    generation: u64,
+    schedule: BTreeMap<UnitName, Assignment>,
+}
+
+pub(crate) fn config() -> AgentConfig {
+    AgentConfig {
+        facts: MachineFacts {
+            id: MachineId::parse("m1").unwrap(),
+            hostname: "host1".into(),
+            address: Some("192.0.2.1".into()),
+            peer: None,
+            metadata: BTreeMap::new(),
+            capacity: Capacity::default(),
+            version: "test".into(),
+            boot_id: "boot1".into(),
+            instance: "instance1".into(),
+            carries_registry: false,
+        },
+        layout: Layout::default(),
+        units_directory: "/run/fleet/units".into(),
+        state_directory: "/var/lib/fleet".into(),
+        systemd_user: false,
+        request_timeout: Duration::from_secs(1),
+        ttl: TTL,
+        seed: 7,
+    }
+}
+
+impl World {
+    /// A machine whose fleetd has just started.
+    pub(crate) fn new() -> Self {
+        let mut world = Self {
+            now: Duration::from_secs(1000),
+            store: Loopback::new(1),
+            agent: Agent::new(config()),
+            session: Session::new(SessionConfig { ttl: TTL, seed: 3 }),
+            systemd: Systemd::default(),
+            disk: Found::default(),
+            disk_error: None,
+            logs: Vec::new(),
+            ready: false,
+            left: false,
+            config: config(),
+            generation: 0,
+            schedule: BTreeMap::new(),
+        };
+        world.boot();
+        world
+    }
+
+    /// A machine that has registered and has an empty schedule.
+    pub(crate) fn present() -> Self {
+        let mut world = Self::new();
+        world.publish();
+        world.until("the machine is present", |w| w.agent.status().standing == fleet_agent::Standing::Present);
+        world
+    }
+
+    fn boot(&mut self) {
+        let effects = self.session.step(self.time(), SessionInput::Start);
+        self.session_effects(effects);
+        self.agent_step(Event::Start);
+        self.agent_step(Event::Systemd(SystemdEvent::Connected));
+    }
+
+    /// fleetd dies and is started again: what it knew is gone, and so are answers under way.
+    pub(crate) fn restart(&mut self) {
+        self.store.link.abandon(&mut self.store.memory);
+        self.systemd.forget_callers();
+        self.agent = Agent::new(self.config.clone());
+        self.session = Session::new(SessionConfig { ttl: TTL, seed: 4 });
+        (self.ready, self.left) = (false, false);
+        self.boot();
+    }
+
+    pub(crate) fn restart_as(&mut self, change: impl FnOnce(&mut AgentConfig)) {
+        change(&mut self.config);
+        self.restart();
+    }
+
+    pub(crate) fn time(&self) -> Now {
+        Now { mono: self.now, wall: 1_800_000_000_000 + u64::try_from(self.now.as_millis()).unwrap() }
+    }
+
+    pub(crate) fn agent_step(&mut self, event: Event) {
+        let effects = self.agent.step(self.time(), event);
+        for effect in effects {
+            match effect {
+                Effect::Store(effect) => self.store.perform(self.now, effect),
+                Effect::Systemd(effect) => self.systemd.perform(self.now, effect),
+                Effect::Disk(effect) => {
+                    let event = self.disk(effect);
+                    self.systemd.later(self.now, Event::Disk(event));
+                }
+                Effect::Log(report) => self.logs.push(report),
+                Effect::Ready => self.ready = true,
+                Effect::Left => self.left = true,
+            }
+        }
+    }
+
+    fn session_effects(&mut self, effects: Vec<SessionEffect>) {
+        for effect in effects {
+            match effect {
+                SessionEffect::Store(effect) => self.store.perform(self.now, effect),
+                SessionEffect::Event(event) => self.agent_step(Event::Session(event)),
+                SessionEffect::Ended => {}
+            }
+        }
+    }
+
+    fn disk(&mut self, effect: DiskEffect) -> DiskEvent {
+        let outcome = self.disk_error.clone().map_or(Ok(()), Err);
+        let works = outcome.is_ok();
+        match effect {
+            DiskEffect::Scan => DiskEvent::Scanned(Ok(self.disk.clone())),
+            DiskEffect::ReadCluster => DiskEvent::Cluster(Ok(self.disk.cluster.clone())),
+            DiskEffect::WriteCluster(id) => {
+                self.disk.cluster = Some(id);
+                DiskEvent::ClusterWritten(Ok(()))
+            }
+            DiskEffect::WriteMemory(memory) => {
+                self.disk.memory = memory;
+                DiskEvent::MemoryWritten(Ok(()))
+            }
+            DiskEffect::WriteUnit { op, unit, note, .. } => {
+                if works {
+                    self.disk.units.insert(unit.clone(), FoundUnit { note: Ok(note), file: true });
+                }
+                DiskEvent::Unit { op, unit, result: outcome }
+            }
+            DiskEffect::WriteNote { op, unit, note } => {
+                if works {
+                    self.disk.units.get_mut(&unit).expect("a note is of a unit on disk").note = Ok(note);
+                }
+                DiskEvent::Unit { op, unit, result: outcome }
+            }
+            DiskEffect::RemoveUnit { op, unit, .. } => {
+                if works {
+                    self.disk.units.remove(&unit);
+                }
+                DiskEvent::Unit { op, unit, result: outcome }
+            }
+        }
+    }
+
+    /// Lets everything happen that happens now, and moves on to when the next thing does.
+    fn turn(&mut self) {
+        for event in self.store.poll(self.now) {
+            if event.owner() == Owner::Session {
+                let effects = self.session.step(self.time(), SessionInput::Store(event));
+                self.session_effects(effects);
+            } else {
+                self.agent_step(Event::Store(event));
+            }
+        }
+        for event in self.systemd.due(self.now) {
+            self.agent_step(event);
+        }
+        if self.session.wakeup().is_some_and(|at| at <= self.now) {
+            let effects = self.session.step(self.time(), SessionInput::Tick);
+            self.session_effects(effects);
+        }
+        if self.agent.wakeup().is_some_and(|at| at <= self.now) {
+            self.agent_step(Event::Tick);
+        }
+        let next =
+            [self.store.next_deadline(), self.systemd.next_deadline(), self.session.wakeup(), self.agent.wakeup()];
+        let step = Duration::from_millis(1);
+        self.now = next.into_iter().flatten().min().map_or(self.now + step, |at| at.max(self.now + step / 10));
+    }
+
+    /// Runs until `condition` holds, and fails after two minutes.
+    #[track_caller]
+    pub(crate) fn until(&mut self, what: &str, condition: impl Fn(&Self) -> bool) {
+        let limit = self.now + Duration::from_secs(120);
+        while !condition(self) {
+            assert!(
+                self.now < limit,
+                "{what}: it does not come about; status {:?}\nlogs {:#?}",
+                self.agent.status(),
+                self.logs
+            );
+            self.turn();
+        }
+    }
+
+    /// Runs for this long.
+    pub(crate) fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.turn();
+        }
+    }
+
+    // What the engine and the API do.
+
+    /// Puts a unit of this text on the schedule, in memory until [`World::publish`].
+    pub(crate) fn give(&mut self, name: &str, uid: i64, text: &str, target: Target) {
+        let content = ContentRecord { v: 1, text: text.into(), drop_ins: BTreeMap::new(), extra: Default::default() };
+        let key = self.key(&Key::Content(content.key()));
+        self.store.put(self.now, PutRequest::new(key, content.encode())).unwrap();
+        self.schedule.insert(unit(name), Assignment { uid, content: content.key(), target, restarts: 0 });
+    }
+
+    pub(crate) fn alter(&mut self, name: &str, change: impl FnOnce(&mut Assignment)) {
+        change(self.schedule.get_mut(&unit(name)).unwrap());
+    }
+
+    pub(crate) fn take(&mut self, name: &str) {
+        self.schedule.remove(&unit(name)).unwrap();
+    }
+
+    /// Writes the schedule.
+    pub(crate) fn publish(&mut self) -> u64 {
+        self.generation += 1;
+        self.publish_as(self.generation);
+        self.generation
+    }
+
+    pub(crate) fn publish_as(&mut self, generation: u64) {
+        self.generation = generation;
+        let record = ScheduleRecord {
+            v: 1,
+            generation,
+            units: self.schedule.clone(),
+            leaving: BTreeMap::new(),
+            extra: Default::default(),
+        };
+        self.put(&Key::Schedule(self.config.facts.id.clone()), &record);
+    }
+
+    pub(crate) fn key(&self, key: &Key) -> bytes::Bytes {
+        self.config.layout.encode(key)
+    }
+
+    pub(crate) fn put(&mut self, key: &Key, record: &impl Record) {
+        let put = PutRequest::new(self.key(key), record.encode());
+        self.store.put(self.now, put).unwrap();
+    }
+
+    pub(crate) fn delete(&mut self, key: &Key) {
+        let delete = DeleteRequest { key: self.key(key), ..DeleteRequest::default() };
+        let request = TxnRequest { success: vec![Operation::Delete(delete)], ..TxnRequest::default() };
+        self.store.call(self.now, Request::Txn(request)).unwrap();
+    }
+
+    fn read<R: Record>(&self, key: &Key) -> Option<R> {
+        let request = Request::Range(RangeRequest::key(self.key(key)));
+        match self.store.memory.clone().apply(self.now, request).unwrap().body {
+            ResponseBody::Range(range) => range.kvs.first().map(|kv| R::decode(&kv.value).unwrap()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn applied(&self) -> Option<u64> {
+        self.read::<AppliedRecord>(&Key::Applied(self.config.facts.id.clone())).map(|a| a.generation)
+    }
+
+    pub(crate) fn machine(&self) -> Option<MachineRecord> {
+        self.read(&Key::Machine(self.config.facts.id.clone()))
+    }
+
+    pub(crate) fn state(&self, name: &str) -> Option<StateRecord> {
+        self.read(&Key::State(self.config.facts.id.clone(), unit(name)))
+    }
+
+    pub(crate) fn is_active(&self, name: &str) -> bool {
+        self.systemd.is_active(&unit(name))
+    }
+
+    pub(crate) fn cluster(&self) -> ClusterId {
+        self.disk.cluster.clone().unwrap()
+    }
+
+    pub(crate) fn held(&self) -> BTreeSet<UnitName> {
+        self.agent.held().map(|(name, _)| name.clone()).collect()
+    }
+
+    pub(crate) fn said(&self, what: &str) -> usize {
+        self.logs.iter().filter(|r| r.to_string().contains(what)).count()
+    }
+
+    /// How many times the store has been written to.
+    pub(crate) fn revision(&self) -> i64 {
+        self.store.memory.header().revision
+    }
+}
