@@ -9,6 +9,12 @@ use tonic::transport::{Channel, Endpoint};
 /// Where the system keeps the authorities that it trusts, for `https://` endpoints without a CA file.
 const SYSTEM_AUTHORITIES: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
+/// What a server may send on a stream before it is read.
+const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// Streams that may stand unread without holding up the calls that share their connection.
+const UNREAD_STREAMS: u32 = 64;
+
 /// How to reach an etcd cluster.
 #[derive(Debug, Clone)]
 pub struct EtcdConfig {
@@ -137,6 +143,8 @@ impl EtcdConfig {
             .map_err(|e| bad(e.to_string()))?
             .connect_timeout(self.connect_timeout)
             .tcp_nodelay(true)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(STREAM_WINDOW_BYTES * UNREAD_STREAMS)
             .http2_keep_alive_interval(self.keep_alive)
             .keep_alive_timeout(self.keep_alive)
             .keep_alive_while_idle(true);

@@ -120,7 +120,11 @@ fn overlaps(operations: &[Operation]) -> Result<Touched, StoreError> {
     let mut touched = Touched::default();
     for operation in operations {
         if let Operation::Delete(d) = operation {
-            touched.deletes.push(KeyRange::new(&d.key, &d.range_end));
+            let range = KeyRange::new(&d.key, &d.range_end);
+            // etcd overlooks ranges without an end here, and carries them out in order.
+            if !range.is_open() {
+                touched.deletes.push(range);
+            }
         }
     }
     for operation in operations {

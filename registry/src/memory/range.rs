@@ -39,6 +39,11 @@ impl KeyRange {
         matches!(self.end, End::Single).then_some(&self.start)
     }
 
+    /// Whether it has no end.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.end, End::Open)
+    }
+
     pub(super) fn contains(&self, key: &[u8]) -> bool {
         match &self.end {
             End::Single => self.start == key,

@@ -60,6 +60,16 @@ pub(crate) async fn duplicate_keys(s: &Subject) {
         assert_refused(s.all(operations).await, ErrorKind::DuplicateKey, DUPLICATE);
     }
     s.all(vec![delete("a"), prefix, put("b")]).await.expect("twice deleted is deleted");
+    // A deletion without an end is overlooked, and done in its turn.
+    let rest = Operation::Delete(DeleteRequest { key: "a".into(), range_end: [0].as_slice().into(), prev_kv: false });
+    s.all(vec![put("c"), rest.clone(), put("d")]).await.expect("one after the other");
+    assert_eq!(s.names("c").await, Vec::<String>::new());
+    assert_eq!(s.names("d").await, ["d"]);
+    let kv = s.get("d").await.expect("the key");
+    assert_eq!((kv.version, kv.create_revision), (1, kv.mod_revision));
+    s.all(vec![rest, put("d")]).await.expect("one after the other");
+    let kv = s.get("d").await.expect("the key");
+    assert_eq!((kv.version, kv.create_revision), (1, kv.mod_revision), "deleted and made anew");
 }
 
 pub(crate) async fn empty_keys(s: &Subject) {

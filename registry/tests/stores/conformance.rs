@@ -1,6 +1,5 @@
 //! One suite over every store, and over a real etcd: the same calls, the same answers.
 
-mod harness;
 mod kv;
 mod leases;
 mod limits;
@@ -21,7 +20,7 @@ macro_rules! conformance {
                 $(#[tokio::test]
                 async fn $case() {
                     let subject = crate::harness::Subject::$store().await;
-                    crate::$module::$case(&subject).await;
+                    crate::conformance::$module::$case(&subject).await;
                 })+
             })+
         }

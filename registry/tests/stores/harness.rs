@@ -27,6 +27,10 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
+    pub(crate) fn of(store: Arc<dyn Store>) -> Self {
+        Self { store, _keep: Box::new(()) }
+    }
+
     pub(crate) async fn memory() -> Self {
         Self { store: Arc::new(MemoryStore::new(7)), _keep: Box::new(()) }
     }
@@ -62,10 +66,18 @@ pub(crate) struct Etcd {
 }
 
 impl Etcd {
+    /// Starts one and waits until it answers.
     pub(crate) async fn start() -> Self {
+        let etcd = Self::spawn("http", &[]);
+        etcd.answers(&connect(&etcd.endpoint)).await;
+        etcd
+    }
+
+    /// Starts one with more options.
+    pub(crate) fn spawn(scheme: &str, options: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let (client, peer) = (free_port(), free_port());
-        let endpoint = format!("http://127.0.0.1:{client}");
+        let endpoint = format!("{scheme}://127.0.0.1:{client}");
         let peer = format!("http://127.0.0.1:{peer}");
         let child = Command::new("etcd")
             .args(["--name", "test", "--data-dir"])
@@ -73,15 +85,18 @@ impl Etcd {
             .args(["--listen-client-urls", &endpoint, "--advertise-client-urls", &endpoint])
             .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
             .args(["--initial-cluster", &format!("test={peer}"), "--log-level", "error"])
+            .args(options)
             .env("ETCD_UNSUPPORTED_ARCH", std::env::consts::ARCH)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap_or_else(|e| panic!("no etcd to compare with: install Debian's package etcd-server ({e})"));
-        let etcd = Self { endpoint, child, _dir: dir };
-        let store = connect(&etcd.endpoint);
+        Self { endpoint, child, _dir: dir }
+    }
+
+    /// Waits until it answers.
+    pub(crate) async fn answers(&self, store: &EtcdStore) {
         until("etcd answers", || async { store.call(Request::Range(RangeRequest::key("a"))).await.is_ok() }).await;
-        etcd
     }
 }
 

@@ -1,0 +1,11 @@
+//! The stores, held to etcd's answers and to what they promise: one suite of calls over all of them and a real etcd,
+//! random sequences side by side, and the faults that a store has to survive.
+
+mod conformance;
+mod durability;
+mod failover;
+mod harness;
+mod process;
+mod refusals;
+mod side_by_side;
+mod streams;
