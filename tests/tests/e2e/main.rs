@@ -1,0 +1,18 @@
+//! Fleet through its front door: fleetctl on booted machines, with the real fleetd, systemd, and registry.
+//!
+//! One module per theme; the comment of each test says what a user would lose if it failed. What is true is read from
+//! systemd and the machines' cgroups, not from what fleet says of itself.
+
+mod agents;
+mod api;
+mod bad_input;
+mod drain;
+mod moves;
+mod outage;
+mod placement;
+mod power;
+mod registry_loss;
+mod replace;
+mod support;
+mod tour;
+mod trouble;

@@ -1,0 +1,42 @@
+//! What every theme needs: a person at a machine, what systemd says of a unit's runs, and unit files.
+
+mod asking;
+mod person;
+mod runs;
+mod spans;
+
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use fleet_tests::lab::{holds, poll};
+
+pub(crate) use asking::{Answer, curl, leader, machines, patch_metadata, view};
+pub(crate) use person::Person;
+pub(crate) use runs::{Run, Runs, once, runs};
+pub(crate) use spans::{assert_never_two, spans, telling};
+
+/// For what takes milliseconds on an idle machine, and may take long on a busy one.
+pub(crate) const LIMIT: Duration = Duration::from_secs(40);
+
+/// A service that does nothing for ever.
+pub(crate) const SLEEPER: &str = "[Service]\nExecStart=/bin/sleep infinity\n";
+
+/// A [`SLEEPER`] with a section `[X-Fleet]`.
+pub(crate) fn sleeper_with(requirements: &str) -> String {
+    format!("{SLEEPER}\n[X-Fleet]\n{requirements}\n")
+}
+
+/// Waits until the condition is met.
+pub(crate) fn until<T>(what: &str, condition: impl FnMut() -> Result<T>) -> Result<T> {
+    within(LIMIT, what, condition)
+}
+
+/// Waits until the condition is met, but not longer than this.
+pub(crate) fn within<T>(limit: Duration, what: &str, mut condition: impl FnMut() -> Result<T>) -> Result<T> {
+    poll(limit, || condition().map_err(|e| format!("{e:#}"))).map_err(|reason| anyhow!("{what}: {reason}"))
+}
+
+/// Makes sure again and again that the condition is met for so long.
+pub(crate) fn throughout(span: Duration, what: &str, mut condition: impl FnMut() -> Result<()>) -> Result<()> {
+    holds(span, || condition().map_err(|e| format!("{e:#}"))).map_err(|reason| anyhow!("{what}: {reason}"))
+}
