@@ -63,9 +63,10 @@ pub(crate) fn machine_name(number: u8) -> String {
     format!("node{number}")
 }
 
-/// A machine's id: fixed, so that a machine keeps it when it boots again, and readable.
+/// A machine's id: fixed, so that a machine keeps it when it boots again, and readable. The first eight characters, which
+/// people are shown, tell machines apart.
 pub(crate) fn machine_id(number: u8) -> String {
-    format!("f1ee7000000040008000{number:012}")
+    format!("f1ee7{number:03}000040008000{number:012}")
 }
 
 #[cfg(test)]
@@ -77,5 +78,7 @@ mod tests {
         let ids: std::collections::BTreeSet<String> = (1..=MOST_MACHINES).map(machine_id).collect();
         assert_eq!(ids.len(), usize::from(MOST_MACHINES));
         assert!(ids.iter().all(|id| id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit())));
+        let short: std::collections::BTreeSet<&str> = ids.iter().map(|id| &id[..8]).collect();
+        assert_eq!(short.len(), ids.len());
     }
 }
