@@ -155,7 +155,9 @@ impl Watcher {
 
     fn event(&self, mvcc: &Mvcc, change: &Version) -> Event {
         let before = change.revision() - 1;
-        let prev_kv = (self.prev_kv && before >= mvcc.compacted())
+        // A key deleted and made anew in one revision has nothing before it, as etcd sees it.
+        let created = change.kind == EventKind::Put && change.kv.version == 1;
+        let prev_kv = (self.prev_kv && !created && before >= mvcc.compacted())
             .then(|| mvcc.get_at(&change.kv.key, before))
             .flatten()
             .map(|kv| kv.as_ref().clone());

@@ -238,7 +238,6 @@ fn memory_answers_as_etcd_does() {
         runtime.block_on(compare_sequence(requests));
         Ok(())
     });
-    if let Err(error) = result {
-        panic!("{error}");
-    }
+    // The message names the step and all before it.
+    result.unwrap_or_else(|error| panic!("{error}"));
 }
