@@ -111,7 +111,6 @@ impl Local {
     }
 
     /// What other fleetds may ask.
-    #[must_use]
     pub fn peer_routes(self) -> Router {
         Router::new()
             .route("/peer/v1/units/{name}/journal", get(peer_journal))

@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&format!("fleetd: {error:#}\n"));
+            complain(&format!("fleetd: {}\n", words(&error)));
             ExitCode::FAILURE
         }
     }
@@ -44,6 +44,15 @@ fn check(arguments: &cli::RunArguments) -> anyhow::Result<()> {
     }
     print(&config::describe(&raw));
     Ok(())
+}
+
+/// The error and what caused it, unless it says so itself.
+fn words(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .map(ToString::to_string)
+        .reduce(|said, cause| if said.contains(&cause) { said } else { format!("{said}: {cause}") })
+        .unwrap_or_default()
 }
 
 /// To a reader that may have left.

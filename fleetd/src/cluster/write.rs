@@ -189,12 +189,12 @@ impl Writer {
     async fn decide(&self, slots: &mut [Slot], now: WallMillis, by: &str) -> Result<Vec<Decision>, StoreError> {
         let mut decisions = Vec::with_capacity(slots.len());
         for slot in slots {
-            if let (Some((record, outcome)), Some(current)) = (&slot.attempted, &slot.current) {
-                if *record == current.unit.value {
-                    // The write whose answer never came took effect.
-                    decisions.push(Decision::Nothing { outcome: *outcome, message: None });
-                    continue;
-                }
+            if let (Some((record, outcome)), Some(current)) = (&slot.attempted, &slot.current)
+                && *record == current.unit.value
+            {
+                // The write whose answer never came took effect.
+                decisions.push(Decision::Nothing { outcome: *outcome, message: None });
+                continue;
             }
             let mut decision = slot.change.decide(slot.current.as_ref(), now, by);
             if let (Decision::NeedsContent, Some(current)) = (&decision, &mut slot.current) {

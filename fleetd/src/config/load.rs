@@ -148,7 +148,8 @@ impl RegistryOptions {
         Err(format!(
             "registry_listen={} would serve the registry in plain text beyond this machine, and whoever writes to it is \
              root on every machine of the cluster: set registry_listen=127.0.0.1:2379, use an etcd cluster with TLS \
-             (etcd_servers=https://…), or accept the risk on a closed network with registry_insecure=true",
+             (etcd_servers=https://…), or accept the risk on a closed network with registry_insecure=true \
+             (fleetd registry --insecure)",
             self.listen
         ))
     }

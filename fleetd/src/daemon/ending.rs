@@ -119,9 +119,9 @@ pub(super) async fn end(parts: Parts, departure: Departure, units_directory: &Pa
 /// Whether unit files remain; a directory that cannot be read counts as full.
 fn units_left(directory: &Path) -> bool {
     match std::fs::read_dir(directory) {
-        Ok(entries) => entries
-            .map(|entry| entry.map_or(true, |e| UnitName::parse(&e.file_name().to_string_lossy()).is_ok()))
-            .any(|left| left),
+        Ok(mut entries) => {
+            entries.any(|entry| entry.map_or(true, |e| UnitName::parse(&e.file_name().to_string_lossy()).is_ok()))
+        }
         Err(error) => error.kind() != std::io::ErrorKind::NotFound,
     }
 }

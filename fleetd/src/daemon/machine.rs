@@ -1,7 +1,7 @@
 //! What this machine says of itself.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use fleet_agent::{MachineFacts, facts};
@@ -12,7 +12,7 @@ use crate::http::VERSION;
 use crate::peers::Identity;
 
 const MACHINE_ID: &str = "/etc/machine-id";
-/// Gone with the boot, like what runs.
+/// Gone with the boot, like what runs; systemd may name another (`RuntimeDirectory=`).
 const RUNTIME_DIRECTORY: &str = "/run/fleet";
 
 /// Finds out what this machine is; the configuration has the last word.
@@ -32,9 +32,15 @@ pub(super) fn facts(config: &Config, peer_port: Option<u16>, identity: &Identity
         },
         version: VERSION.to_owned(),
         boot_id: facts::boot_id()?,
-        instance: facts::instance(Path::new(RUNTIME_DIRECTORY))?,
+        instance: facts::instance(&runtime_directory())?,
         carries_registry: config.registry.embedded,
     })
+}
+
+fn runtime_directory() -> PathBuf {
+    let named = std::env::var("RUNTIME_DIRECTORY").unwrap_or_default();
+    let first = named.split(':').next().filter(|path| !path.is_empty());
+    PathBuf::from(first.unwrap_or(RUNTIME_DIRECTORY))
 }
 
 /// Where others find the peer port: at the address that it is bound to, or at the machine's where that is any.
