@@ -15,6 +15,7 @@ mod unit;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use fleet_registry::record::{ClusterId, ScheduleRecord};
 use fleet_registry::session::SessionEvent;
@@ -31,6 +32,9 @@ pub use standing::Standing;
 use store::Calls;
 use unit::Unit;
 use work::Work;
+
+/// The pause before a disk that could not be read is tried again.
+const RESCAN: Duration = Duration::from_secs(5);
 
 /// How far the local track is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +65,8 @@ pub struct Agent {
     remembering: Option<Memory>,
 
     lease: Option<i64>,
+    /// When this fleetd registered, for people.
+    since: u64,
     standing: Standing,
     /// A lease was lost since the machine was last caught up.
     gap: bool,
@@ -71,6 +77,8 @@ pub struct Agent {
     calls: Calls,
     /// The newest revision of the store that was seen.
     revision: i64,
+    /// The disk could not be read, and is tried again then.
+    rescan_at: Option<Mono>,
     /// Watches may be opened again from then on.
     reread_at: Option<Mono>,
 
@@ -113,12 +121,14 @@ impl Agent {
             memory: Memory::default(),
             remembering: None,
             lease: None,
+            since: 0,
             standing: Standing::NoLease,
             gap: false,
             trouble: None,
             seen_published: 0,
             calls: Calls::default(),
             revision: 0,
+            rescan_at: None,
             reread_at: None,
             schedule: None,
             units: BTreeMap::new(),
@@ -189,11 +199,9 @@ impl Agent {
         match event {
             DiskEvent::Scanned(Ok(found)) => self.on_scanned(found, out),
             DiskEvent::Scanned(Err(why)) => {
-                // Without its notes an agent would take its own units for strangers: it does nothing, and says so.
-                out.push(Effect::Log(Report::DiskTrouble {
-                    what: "what fleet left on disk cannot be read".into(),
-                    why,
-                }));
+                // Without its notes an agent would take its own units for strangers: it waits until it can read them.
+                self.rescan_at = Some(now.mono + RESCAN);
+                self.say(Report::DiskTrouble { what: "what fleet left on disk cannot be read".into(), why }, out);
             }
             DiskEvent::Cluster(result) => self.on_cluster_reread(now, result, out),
             DiskEvent::ClusterWritten(result) => self.on_cluster_written(now, result, out),
@@ -216,7 +224,7 @@ impl Agent {
     /// Does everything that the last event has made possible.
     fn advance(&mut self, now: Now, out: &mut Vec<Effect>) {
         self.drive(now, out);
-        self.acknowledge(now, out);
+        self.acknowledge(out);
         self.flush(now, out);
         self.end_if_done(out);
     }
@@ -250,7 +258,7 @@ impl StateMachine for Agent {
         let registered = self.standing.registered();
         let publish = if registered { self.publisher.due() } else { None };
         let reread = if registered { self.reread_at } else { None };
-        [standing, publish, reread, self.work.wakeup()].into_iter().flatten().min()
+        [standing, publish, reread, self.rescan_at, self.work.wakeup()].into_iter().flatten().min()
     }
 }
 
@@ -261,6 +269,10 @@ impl Agent {
         }
         if self.standing.registered() && self.reread_at.is_some_and(|at| at <= now.mono) {
             self.read(out);
+        }
+        if self.rescan_at.is_some_and(|at| at <= now.mono) {
+            self.rescan_at = None;
+            out.push(Effect::Disk(DiskEffect::Scan));
         }
         self.wake_units(now);
     }

@@ -156,8 +156,8 @@ impl UnitReport {
 /// Why systemd did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SystemdError {
-    /// It knows no such unit.
-    #[error("systemd knows no such unit")]
+    /// It does not know the unit.
+    #[error("systemd does not know the unit")]
     NoSuchUnit,
     /// The connection broke: it may have been done.
     #[error("the connection to systemd broke: {0}")]

@@ -96,11 +96,17 @@ async fn connect(config: &SystemdConfig) -> zbus::Result<(Calls, UnboundedReceiv
         false => Builder::system(),
     };
     let queue = NonZeroUsize::new(1024).unwrap_or(NonZeroUsize::MIN);
-    let listener = builder().method_timeout(CALL_TIMEOUT).build().await?;
     let (tx, rx) = mpsc::unbounded_channel();
-    signals::listen(&listener, tx).await?;
-    let connection = builder().max_queued(queue).method_timeout(CALL_TIMEOUT).build().await?;
-    let calls = Calls::new(connection, config.units_directory.clone()).await?;
+    let listen = async {
+        let listener = builder().method_timeout(CALL_TIMEOUT).build().await?;
+        signals::listen(&listener, tx).await?;
+        Ok(listener)
+    };
+    let call = async {
+        let connection = builder().max_queued(queue).method_timeout(CALL_TIMEOUT).build().await?;
+        Calls::new(connection, config.units_directory.clone()).await
+    };
+    let (listener, calls) = futures::try_join!(listen, call)?;
     Ok((calls, rx, listener))
 }
 

@@ -80,7 +80,7 @@ impl Agent {
             let Some(running) = self.take_running(&name, op) else { continue };
             match result {
                 Ok(reload) => {
-                    self.look(&name, &running, out);
+                    self.look_if_loaded(&name, &running, out);
                     let outcome = if reload { Outcome::MustReload } else { Outcome::Done };
                     self.succeed(now, &name, running, outcome);
                 }
@@ -120,7 +120,7 @@ impl Agent {
             let Some(running) = self.take_running(&name, op) else { continue };
             match &result {
                 Ok(()) => {
-                    self.look(&name, &running, out);
+                    self.look_if_loaded(&name, &running, out);
                     self.succeed(now, &name, running, Outcome::Done);
                 }
                 Err(error) => {
@@ -155,6 +155,9 @@ impl Agent {
             // It was tried: whether it is tried again is for people to say.
             Err(error) if builds => {
                 let why = format!("cannot be started: {error}");
+                if self.units.get(name).is_some_and(|u| u.report.is_none()) {
+                    self.look(name, out);
+                }
                 self.succeed(now, name, running.clone(), Outcome::Done);
                 self.fail(now, name, &running, why, false, out);
             }

@@ -59,8 +59,6 @@ pub(super) struct Publisher {
     /// The acknowledgement in the store, and the one to write.
     applied: Option<u64>,
     applied_wanted: Option<(u64, Mono)>,
-    /// The wall clock at the last flush, for records that are rewritten.
-    wall: u64,
 }
 
 #[derive(Debug)]
@@ -81,7 +79,6 @@ impl Publisher {
             pause: None,
             applied: None,
             applied_wanted: None,
-            wall: 0,
         }
     }
 
@@ -133,10 +130,6 @@ impl Publisher {
         self.due.is_empty() && self.in_flight.is_none() && self.applied_wanted.is_none()
     }
 
-    pub(super) fn wall(&self) -> u64 {
-        self.wall
-    }
-
     /// When something is to be written.
     pub(super) fn due(&self) -> Option<Mono> {
         if self.in_flight.is_some() {
@@ -182,7 +175,6 @@ impl Agent {
 
     /// Writes what is due.
     pub(super) fn flush(&mut self, now: Now, out: &mut Vec<Effect>) {
-        self.publisher.wall = now.wall;
         if !self.standing.registered() || self.publisher.due().is_none_or(|at| at > now.mono) {
             return;
         }
@@ -209,8 +201,8 @@ impl Agent {
                 batch.states.insert(name, wanted);
             }
         }
-        if let Some((generation, _)) = self.publisher.applied_wanted.take() {
-            batch.applied = Some(generation);
+        if self.publisher.applied_wanted.take().is_some() {
+            batch.applied = Some(self.memory.acknowledged);
             operations.push(self.applied_record());
         }
         self.publisher.spent.retain(|_, whole| *whole > now.mono);
@@ -253,6 +245,7 @@ impl Agent {
             }
         }
         self.publisher.pause = None;
+        self.trouble = None;
     }
 
     /// What the store should hold of a unit's state.
@@ -295,6 +288,9 @@ impl Agent {
             }
             None if unit.error.is_empty() => return Wanted::Unknown,
             None => {}
+        }
+        if record.error.is_empty() && !matches!(record.load.as_str(), "loaded" | "merged" | "stub") {
+            record.error = format!("systemd does not load it: {}", record.load);
         }
         if unit.held.is_some() && !unit.is_own(self.cluster.as_ref()) {
             record.extra.insert("orphan".into(), true.into());

@@ -56,6 +56,10 @@ impl Agent {
             self.standing = if catching_up { Standing::CatchingUp { writing: false } } else { Standing::Present };
             self.mark_all();
         }
+        if self.standing == Standing::Present && self.schedule.is_some() {
+            // An earlier fleetd may have died between remembering and saying it.
+            self.publisher.acknowledge(self.memory.acknowledged, now.mono);
+        }
         self.cancel_watches(out);
         let schedule = self.config.layout.encode(&Key::Schedule(self.config.facts.id.clone()));
         self.watch(Watched::Schedule, WatchRequest::key(schedule, revision + 1), out);
@@ -134,13 +138,8 @@ impl Agent {
     }
 
     pub(super) fn rewrite_presence(&mut self, catching_up: bool, out: &mut Vec<Effect>) {
-        // `since` is for people: a rewrite keeps to the time at which it was last known.
-        let now = Now { mono: Default::default(), wall: self.publisher.wall() };
-        let request = TxnRequest {
-            compare: vec![self.fence()],
-            success: vec![self.presence(now, catching_up)],
-            failure: Vec::new(),
-        };
+        let request =
+            TxnRequest { compare: vec![self.fence()], success: vec![self.presence(catching_up)], failure: Vec::new() };
         self.transact(Purpose::Rewrite, request, out);
     }
 
@@ -198,7 +197,7 @@ impl Agent {
     }
 
     /// Remembers, and then publishes, what was carried out.
-    pub(super) fn acknowledge(&mut self, now: Now, out: &mut Vec<Effect>) {
+    pub(super) fn acknowledge(&mut self, out: &mut Vec<Effect>) {
         if self.mode == Mode::Running
             && let Some(generation) = self.carried_out()
             && generation > self.memory.acknowledged
@@ -208,7 +207,7 @@ impl Agent {
             self.remembering = Some(memory.clone());
             out.push(Effect::Disk(DiskEffect::WriteMemory(memory)));
         }
-        self.catch_up(now, out);
+        self.catch_up(out);
     }
 
     pub(super) fn on_memory_written(&mut self, now: Now, result: Result<(), String>, out: &mut Vec<Effect>) {

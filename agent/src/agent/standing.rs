@@ -233,7 +233,7 @@ impl Agent {
     }
 
     /// This machine's record, as it should be now.
-    pub(super) fn presence(&self, now: Now, catching_up: bool) -> Operation {
+    pub(super) fn presence(&self, catching_up: bool) -> Operation {
         let facts = &self.config.facts;
         let record = MachineRecord {
             v: FORMAT,
@@ -249,7 +249,7 @@ impl Agent {
             schedule_seen: self.memory.acknowledged,
             catching_up,
             carries_registry: facts.carries_registry,
-            since: now.wall,
+            since: self.since,
             extra: Default::default(),
         };
         let lease = self.lease.unwrap_or_default();
@@ -258,10 +258,11 @@ impl Agent {
 
     fn register(&mut self, now: Now, out: &mut Vec<Effect>) {
         self.standing = Standing::Registering;
+        self.since = now.wall;
         let key = self.presence_key();
         let request = TxnRequest {
             compare: vec![Compare::absent(key.clone())],
-            success: vec![self.presence(now, true)],
+            success: vec![self.presence(true)],
             failure: vec![Operation::Range(RangeRequest::key(key))],
         };
         self.transact(Purpose::Register, request, out);
@@ -283,7 +284,7 @@ impl Agent {
                 let catching_up = theirs.catching_up || self.gap;
                 let request = TxnRequest {
                     compare: vec![Compare::modified_at(kv.key.clone(), kv.mod_revision)],
-                    success: vec![self.presence(now, catching_up)],
+                    success: vec![self.presence(catching_up)],
                     failure: Vec::new(),
                 };
                 self.transact(Purpose::TakeBack { catching_up }, request, out);
@@ -357,13 +358,13 @@ impl Agent {
     }
 
     /// Says that the machine is caught up, once it is.
-    pub(super) fn catch_up(&mut self, now: Now, out: &mut Vec<Effect>) {
+    pub(super) fn catch_up(&mut self, out: &mut Vec<Effect>) {
         if self.standing != (Standing::CatchingUp { writing: false }) || !self.caught_up() {
             return;
         }
         self.standing = Standing::CatchingUp { writing: true };
         let generation = self.schedule.as_ref().map_or(0, |s| s.generation);
-        let mut success = vec![self.presence(now, false)];
+        let mut success = vec![self.presence(false)];
         if self.schedule.is_some() {
             success.push(self.applied_record());
         }

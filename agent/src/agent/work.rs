@@ -334,11 +334,15 @@ impl Agent {
         true
     }
 
-    /// Whether systemd has to be asked how the unit looks, because no job will tell.
-    pub(super) fn look(&mut self, name: &UnitName, running: &Running, out: &mut Vec<Effect>) {
+    /// Asks systemd what it makes of a unit, because no job will tell.
+    pub(super) fn look(&mut self, name: &UnitName, out: &mut Vec<Effect>) {
+        let op = self.work.op();
+        out.push(Effect::Systemd(SystemdEffect::List { op, units: vec![name.clone()] }));
+    }
+
+    pub(super) fn look_if_loaded(&mut self, name: &UnitName, running: &Running, out: &mut Vec<Effect>) {
         if running.aim.as_ref().is_some_and(|a| a.target == Target::Loaded) {
-            let op = self.work.op();
-            out.push(Effect::Systemd(SystemdEffect::List { op, units: vec![name.clone()] }));
+            self.look(name, out);
         }
     }
 }

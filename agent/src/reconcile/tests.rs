@@ -21,12 +21,15 @@ fn way(wanted: Option<&Assignment>, mut held: Option<Held>) -> Vec<Action> {
     actions
 }
 
+/// What it is about, what is wanted, what is held, what follows.
+type Case<'a> = (&'a str, Option<&'a Assignment>, Option<Held>, &'a [Action]);
+
 #[test]
 fn each_step_in_its_order() {
     use Action::*;
     let launched = wanted(1, "a", Target::Launched, 0);
     let loaded = wanted(1, "a", Target::Loaded, 0);
-    let cases: [(&str, Option<&Assignment>, Option<Held>, &[Action]); 12] = [
+    let cases: [Case<'_>; 12] = [
         ("nothing", None, None, &[]),
         ("new, to be started", Some(&launched), None, &[Write, Link, Start, Settle]),
         ("new, to be loaded", Some(&loaded), None, &[Write, Link, Settle]),

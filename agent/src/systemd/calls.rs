@@ -1,6 +1,6 @@
 //! What the agent asks of systemd, call by call.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use fleet_units::UnitName;
@@ -70,11 +70,21 @@ impl Calls {
             Job::Stop => self.manager.stop_unit(unit.as_str(), "replace").await,
             Job::Restart => self.manager.restart_unit(unit.as_str(), "replace").await,
         };
-        path.map(|p| p.to_string()).map_err(error)
+        path.map(|p| p.to_string()).map_err(|e| match e {
+            // It knows this one, but not one that it requires.
+            zbus::Error::MethodError(_, Some(why), _) if !why.contains(unit.as_str()) => SystemdError::Refused(why),
+            other => error(other),
+        })
     }
 
     pub(super) async fn reload(&self) -> Result<(), SystemdError> {
         self.manager.reload().await.map_err(error)
+    }
+
+    /// The paths of all jobs under way.
+    pub(super) async fn jobs(&self) -> Result<BTreeSet<String>, SystemdError> {
+        let jobs = self.manager.list_jobs().await.map_err(error)?;
+        Ok(jobs.into_iter().map(|(_, _, _, _, path, _)| path.to_string()).collect())
     }
 
     /// Load, active, and sub state of units, whether they are in memory or not.
@@ -180,10 +190,10 @@ impl Calls {
         let mut failed = false;
         for unit in held.iter().filter(|(_, report)| report.active == "failed").map(|(unit, _)| unit) {
             failed = true;
-            match self.manager.reset_failed_unit(unit.as_str()).await.map_err(error) {
-                Err(error @ SystemdError::Disconnected(_)) => return Err(error),
-                // It is gone by itself.
-                _ => {}
+            let reset = self.manager.reset_failed_unit(unit.as_str()).await.map_err(error);
+            // Any other error means that it is gone by itself.
+            if let Err(error @ SystemdError::Disconnected(_)) = reset {
+                return Err(error);
             }
         }
         // systemd lets go of a unit once nothing keeps it, which a failure does.

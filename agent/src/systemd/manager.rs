@@ -46,6 +46,9 @@ pub(super) trait Manager {
     /// States of units that are in memory, by shell patterns.
     async fn list_units_by_patterns(&self, states: &[&str], patterns: &[&str]) -> zbus::Result<Vec<Listed>>;
 
+    /// All jobs: id, unit, kind, state, path, path of the unit.
+    async fn list_jobs(&self) -> zbus::Result<Vec<(u32, String, String, String, OwnedObjectPath, OwnedObjectPath)>>;
+
     /// Starts a unit.
     async fn start_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
 

@@ -19,6 +19,10 @@ use crate::reconcile::Residue;
 const CALLS: usize = 64;
 /// Jobs that ended before the answer to their call arrived are remembered, this many.
 const EARLY_JOBS: usize = 8192;
+/// Units whose details are read at once.
+const INSPECTIONS: usize = 8;
+/// How often what is known is compared with what systemd says, in case a signal was lost.
+const RESYNC: Duration = Duration::from_secs(300);
 /// Details that signals don't carry are read once nothing else has happened for this long.
 const QUIET: Duration = Duration::from_millis(500);
 
@@ -30,9 +34,29 @@ enum Done {
     Reloaded(Op, Result<(), SystemdError>),
     /// A job was queued, under this path.
     Queued(Op, Result<String, SystemdError>),
-    /// States of watched units, read because signals may have been missed.
-    Refreshed(BTreeMap<UnitName, UnitReport>),
+    /// States of watched units and jobs under way, read because signals may have been missed.
+    Resynced(Box<Resync>),
     Inspected(UnitName, UnitReport),
+}
+
+/// What systemd says where signals may have been missed.
+struct Resync {
+    /// Why it was asked.
+    why: Why,
+    states: Result<BTreeMap<UnitName, UnitReport>, SystemdError>,
+    /// Jobs that were waited for when it was asked.
+    waited: Vec<String>,
+    /// Jobs that there are.
+    jobs: Result<BTreeSet<String>, SystemdError>,
+}
+
+/// Why systemd is asked anew.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// It read its files anew, or executed itself anew.
+    Reloaded,
+    /// It is time to be sure.
+    Routine,
 }
 
 /// One connection's worth of work with systemd.
@@ -53,7 +77,7 @@ pub(super) struct Session<'a> {
     reports: BTreeMap<UnitName, UnitReport>,
     /// Units whose details are to be read.
     details: BTreeSet<UnitName>,
-    inspecting: bool,
+    inspecting: usize,
 }
 
 impl<'a> Session<'a> {
@@ -72,7 +96,7 @@ impl<'a> Session<'a> {
             early_order: VecDeque::new(),
             reports: BTreeMap::new(),
             details: BTreeSet::new(),
-            inspecting: false,
+            inspecting: 0,
         }
     }
 
@@ -85,8 +109,9 @@ impl<'a> Session<'a> {
         let Some(mut done) = self.done_rx.take() else { return End::Owner };
         let quiet = tokio::time::sleep(QUIET);
         tokio::pin!(quiet);
+        let mut routine = tokio::time::interval_at(Instant::now() + RESYNC, RESYNC);
         let why = loop {
-            let idle = !self.inspecting && !self.details.is_empty() && self.open.is_empty();
+            let idle = self.inspecting == 0 && !self.details.is_empty() && self.open.is_empty();
             tokio::select! {
                 effect = effects.recv() => match effect {
                     Some(effect) => self.perform(effect),
@@ -112,6 +137,7 @@ impl<'a> Session<'a> {
                         break "the connection has ended".to_owned();
                     }
                 }
+                _ = routine.tick() => self.resync(Why::Routine),
                 () = &mut quiet, if idle => {
                     self.inspect();
                     continue;
@@ -145,14 +171,13 @@ impl<'a> Session<'a> {
 
     fn perform(&mut self, effect: SystemdEffect) {
         match &effect {
-            SystemdEffect::Watch(units) => return self.watched.extend(units.iter().cloned()),
+            SystemdEffect::Watch(units) => self.watched.extend(units.iter().cloned()),
             SystemdEffect::Unwatch(units) => {
                 for unit in units {
                     self.watched.remove(unit);
                     self.reports.remove(unit);
                     self.details.remove(unit);
                 }
-                return;
             }
             SystemdEffect::List { op, units } => {
                 let (op, units) = (*op, units.clone());
@@ -218,16 +243,9 @@ impl<'a> Session<'a> {
                     self.send(SystemdEvent::JobDone { op, unit, result: Err(error), report });
                 }
             }
-            Done::Refreshed(listed) => {
-                for (unit, report) in listed {
-                    if self.take_listed(&unit, &report) {
-                        self.details.insert(unit);
-                    }
-                }
-                self.inspect();
-            }
+            Done::Resynced(resync) => self.on_resynced(*resync),
             Done::Inspected(unit, report) => {
-                self.inspecting = false;
+                self.inspecting -= 1;
                 if self.watched.contains(&unit) {
                     self.reports.insert(unit.clone(), report.clone());
                     self.send(SystemdEvent::Changed { unit, report });
@@ -261,12 +279,44 @@ impl<'a> Session<'a> {
                 Some(op) => self.job_ended(op, &result),
                 None => self.remember_early(job, result),
             },
-            Signal::Reloaded => {
-                let units: Vec<UnitName> = self.watched.iter().cloned().collect();
-                self.spawn(|calls| async move { Done::Refreshed(calls.list(&units).await.unwrap_or_default()) });
-            }
+            Signal::Reloaded => self.resync(Why::Reloaded),
             Signal::Ended => {}
         }
+    }
+
+    /// Asks anew how watched units are, and which jobs there are.
+    fn resync(&self, why: Why) {
+        let units: Vec<UnitName> = self.watched.iter().cloned().collect();
+        let waited: Vec<String> = self.jobs.keys().cloned().collect();
+        self.spawn(|calls| async move {
+            let (states, jobs) = futures::join!(calls.list(&units), calls.jobs());
+            Done::Resynced(Box::new(Resync { why, states, waited, jobs }))
+        });
+    }
+
+    fn on_resynced(&mut self, resync: Resync) {
+        let missed = |what: &str| {
+            if resync.why == Why::Routine {
+                tracing::warn!("a signal of systemd's was missed, which is a bug: {what}");
+            }
+        };
+        for (unit, listed) in resync.states.unwrap_or_default() {
+            if self.watched.contains(&unit) && self.take_listed(&unit, &listed) {
+                missed(unit.as_str());
+                self.details.insert(unit);
+            }
+        }
+        let jobs = resync.jobs.unwrap_or_else(|_| resync.waited.iter().cloned().collect());
+        for path in resync.waited.iter().filter(|path| !jobs.contains(*path)) {
+            let Some(op) = self.jobs.remove(path) else { continue };
+            let Some(SystemdEffect::Job { unit, .. }) = self.open.remove(&op) else { continue };
+            missed(path);
+            // How it ended is not known: the agent looks at what there is, and asks again.
+            let result = Err(SystemdError::Disconnected("the end of its job was missed".into()));
+            let report = self.reports.get(&unit).cloned();
+            self.send(SystemdEvent::JobDone { op, unit, result, report });
+        }
+        self.inspect();
     }
 
     fn remember_early(&mut self, job: String, result: String) {
@@ -285,6 +335,10 @@ impl<'a> Session<'a> {
 
     fn job_ended(&mut self, op: Op, result: &str) {
         let Some(SystemdEffect::Job { unit, job, .. }) = self.open.remove(&op) else { return };
+        if self.open.is_empty() {
+            self.early.clear();
+            self.early_order.clear();
+        }
         let report = self.reports.get(&unit).cloned();
         if job != Job::Stop {
             self.details.insert(unit.clone());
@@ -309,22 +363,20 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Reads the details of one unit after the other.
+    /// Reads the details of some units at once.
     fn inspect(&mut self) {
-        if self.inspecting {
-            return;
-        }
-        while let Some(unit) = self.details.pop_first() {
+        while self.inspecting < INSPECTIONS
+            && let Some(unit) = self.details.pop_first()
+        {
             if !self.watched.contains(&unit) {
                 continue;
             }
-            self.inspecting = true;
+            self.inspecting += 1;
             let report = self.reports.get(&unit).cloned().unwrap_or_default();
             self.spawn(|calls| async move {
                 let report = calls.inspect(&unit, report).await;
                 Done::Inspected(unit, report)
             });
-            return;
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The agent's state machine, driven through its whole life in virtual time.
 
+mod chaos;
 mod cluster;
 mod systemd;
 mod units;

@@ -285,6 +285,12 @@ impl World {
         self.store.call(self.now, Request::Txn(request)).unwrap();
     }
 
+    /// Someone deletes this machine's record.
+    pub(crate) fn delete_machine(&mut self) {
+        let key = Key::Machine(self.config.facts.id.clone());
+        self.delete(&key);
+    }
+
     fn read<R: Record>(&self, key: &Key) -> Option<R> {
         let request = Request::Range(RangeRequest::key(self.key(key)));
         match self.store.memory.clone().apply(self.now, request).unwrap().body {
