@@ -61,6 +61,9 @@ impl Api {
     }
 }
 
+/// What a request gets that found nothing.
+const ELSEWHERE: &str = "there is no such resource: the API is under /fleet/v1 and /fleet/v2";
+
 /// The routes, on top of which the sockets stand.
 pub fn router(api: Api) -> Router {
     let api = Arc::new(api);
@@ -68,8 +71,8 @@ pub fn router(api: Api) -> Router {
         .merge(v1::routes())
         .merge(v2::routes())
         .route("/metrics", any(metrics::metrics))
-        .route("/", any(|| async { Failure::new(StatusCode::METHOD_NOT_ALLOWED, "") }))
-        .fallback(|| async { Failure::new(StatusCode::NOT_FOUND, "") })
+        .route("/", any(|| async { Failure::method(ELSEWHERE) }))
+        .fallback(|| async { Failure::not_found(ELSEWHERE) })
         .with_state(api)
         .layer(middleware::from_fn(body::whole))
         .layer(middleware::from_fn(catch_panics))

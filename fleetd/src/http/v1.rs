@@ -13,18 +13,17 @@ mod units;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::StatusCode;
 use axum::routing::any;
 use fleet_api::paths::{V1, V1_ALPHA};
 
-use super::{Api, Failure};
+use super::{Api, ELSEWHERE, Failure};
 
 /// The routes of both names.
 pub(super) fn routes() -> Router<Arc<Api>> {
     let mut router = Router::new();
     for prefix in [V1, V1_ALPHA] {
         router = router
-            .route(prefix, any(|| async { Failure::new(StatusCode::METHOD_NOT_ALLOWED, "") }))
+            .route(prefix, any(|| async { Failure::method(ELSEWHERE) }))
             .route(&format!("{prefix}/units"), any(units::list))
             .route(&format!("{prefix}/units/{{name}}"), any(units::one))
             .route(&format!("{prefix}/state"), any(states::list))

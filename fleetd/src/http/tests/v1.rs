@@ -8,17 +8,19 @@ use super::{Served, content, machine};
 #[tokio::test]
 async fn paths_and_methods_answer_as_fleets_did() {
     let served = Served::new().await;
+    // Where fleet said nothing.
+    let elsewhere = "there is no such resource: the API is under /fleet/v1 and /fleet/v2";
     let units = "only GET supported against this resource";
     let unit = "only GET, PUT and DELETE supported against this resource";
     let machines = "only GET and PATCH supported against this resource";
     for (method, path, status, message) in [
-        ("GET", "/", 405, ""),
-        ("GET", "/fleet/v1", 405, ""),
-        ("GET", "/fleet/v1/", 404, ""),
-        ("GET", "/fleet/v1/units/", 404, ""),
-        ("GET", "/fleet/v1/units/a/b", 404, ""),
-        ("GET", "/fleet/v1/machines/", 404, ""),
-        ("GET", "/nowhere", 404, ""),
+        ("GET", "/", 405, elsewhere),
+        ("GET", "/fleet/v1", 405, elsewhere),
+        ("GET", "/fleet/v1/", 404, elsewhere),
+        ("GET", "/fleet/v1/units/", 404, elsewhere),
+        ("GET", "/fleet/v1/units/a/b", 404, elsewhere),
+        ("GET", "/fleet/v1/machines/", 404, elsewhere),
+        ("GET", "/nowhere", 404, elsewhere),
         ("POST", "/fleet/v1/units", 405, units),
         ("PUT", "/fleet/v1/state", 405, units),
         ("POST", "/v1-alpha/units/a.service", 405, unit),
