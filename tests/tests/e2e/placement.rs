@@ -40,7 +40,7 @@ fn units_run_where_their_files_ask_for() {
             );
             // Nowhere yet, and it says so.
             let said = person.refused(1, "start --block-attempts=1 both.service")?;
-            assert!(said.contains("unscheduled") && said.contains("metadata"), "{said}");
+            assert!(said.contains("1 of 2 lacks disk=ssd") && said.contains("1 of 2 lacks zone=a"), "{said}");
 
             start_fleetd(cluster, 3)?;
             wait_on(cluster, "everywhere.service", &[1, 2, 3])?;

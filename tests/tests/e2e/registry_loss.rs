@@ -17,6 +17,7 @@ fn the_registrys_machine_is_lost_and_returns() {
         cluster.wait_machines(3)?;
         let person = Person::at(cluster, 2);
         person.save("u@.service", SLEEPER)?;
+        person.fleetctl("submit u@.service")?;
         person.fleetctl(&format!("start {}", UNITS.join(" ")))?;
         let before = once(cluster, &UNITS)?;
         let carrier = cluster.node(1);
