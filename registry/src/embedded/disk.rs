@@ -132,9 +132,10 @@ impl Disk {
         };
         write().map_err(|error| {
             let full = match &error {
-                redb::Error::Io(e) => {
-                    matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-                }
+                redb::Error::Io(e) => matches!(
+                    e.kind(),
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+                ),
                 _ => false,
             };
             CommitError { why: error.to_string(), full }

@@ -6,11 +6,12 @@ mod kv;
 mod lease;
 mod maintenance;
 mod serve;
-mod watch;
+mod watches;
 
 pub use serve::ServeHandle;
 
 use etcd_client::proto::PbResponseHeader;
+use tokio::sync::watch;
 use tonic::Status;
 
 use super::writer::Embedded;
@@ -23,6 +24,8 @@ pub(super) struct Service {
     registry: Embedded,
     /// Where clients find it.
     client_url: String,
+    /// Changes, or loses its sender, when the server stops: streams end then.
+    stopping: watch::Receiver<()>,
 }
 
 impl Service {
@@ -34,6 +37,10 @@ impl Service {
 
 fn refuse(error: StoreError) -> Status {
     wire::to_status(&error)
+}
+
+fn stopped() -> Status {
+    Status::unavailable("etcdserver: server stopped")
 }
 
 /// For what a single node without users does not do.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::config::EmbeddedConfig;
@@ -151,7 +153,8 @@ impl WatchStream {
     pub(super) async fn next(&mut self) -> Option<Delivery> {
         let delivery = self.deliveries.recv().await?;
         if self.blocked.swap(false, Ordering::SeqCst) {
-            self.jobs.send(Job::Resume(self.id)).await.ok()?;
+            // Not awaited: a delivery in hand must not be lost if the caller goes away here.
+            send_soon(&self.jobs, Job::Resume(self.id));
         }
         Some(delivery)
     }
@@ -159,12 +162,17 @@ impl WatchStream {
 
 impl Drop for WatchStream {
     fn drop(&mut self) {
-        let (jobs, id) = (self.jobs.clone(), self.id);
-        if let Err(mpsc::error::TrySendError::Full(job)) = jobs.try_send(Job::CloseStream(id))
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            runtime.spawn(async move { jobs.send(job).await });
-        }
+        send_soon(&self.jobs, Job::CloseStream(self.id));
+    }
+}
+
+/// Sends a job without waiting for room in the queue.
+fn send_soon(jobs: &mpsc::Sender<Job>, job: Job) {
+    if let Err(TrySendError::Full(job)) = jobs.try_send(job)
+        && let Ok(runtime) = Handle::try_current()
+    {
+        let jobs = jobs.clone();
+        runtime.spawn(async move { jobs.send(job).await });
     }
 }
 

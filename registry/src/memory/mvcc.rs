@@ -185,7 +185,7 @@ impl Mvcc {
 
     /// What each revision from `from` on changed.
     pub(super) fn log_from(&self, from: i64) -> impl Iterator<Item = (i64, &[Version])> {
-        self.log.range(from..=self.revision).map(|(revision, versions)| (*revision, versions.as_slice()))
+        self.log.range(from..).map(|(revision, versions)| (*revision, versions.as_slice()))
     }
 }
 

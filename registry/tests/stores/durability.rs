@@ -222,3 +222,41 @@ async fn killed_under_load_it_loses_nothing_acknowledged() {
     }
     assert!(acknowledged.iter().sum::<usize>() > 200, "{acknowledged:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_refuses_writes_and_nothing_else() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut process = RegistryProcess::start(dir.path(), free_port()).await;
+    let s = Subject::of(Arc::new(connect(&process.endpoint)));
+    let mut watch = s.watch(WatchRequest::prefix("key/", 0)).await;
+    let lease = s.grant(600).await;
+    s.put_request(PutRequest { lease, ..PutRequest::new("key/first", "1") }).await.expect("a put");
+    let size = std::fs::metadata(dir.path().join("registry.redb")).expect("the file").len();
+    process.limit_file(Some(size));
+    let mut written = 1;
+    let error = loop {
+        let put = PutRequest::new(format!("key/{written:04}"), vec![b'x'; 100_000]);
+        match s.put_request(put).await {
+            Ok(_) => written += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind, ErrorKind::NoSpace, "{error}");
+    assert_eq!(error.message, "etcdserver: mvcc: database space exceeded");
+    // What was refused is not there, what was taken is, and the watch tells the same.
+    assert_eq!(s.names("key/").await.len(), written);
+    assert_eq!(s.names(&format!("key/{written:04}")).await, Vec::<String>::new());
+    assert_eq!(watch.events(written).await.len(), written);
+    assert_eq!(status(&s, lease).await.keys, ["key/first"]);
+    let revision = s.call(Request::Leases).await.expect("a list").header.revision;
+
+    process.limit_file(None);
+    let put = PutRequest::new("key/room", vec![b'x'; 100_000]);
+    let (next, _) = s.put_request(put).await.expect("there is room again");
+    assert_eq!(next, revision + 1);
+    assert_eq!(story(&watch.events(1).await)[0][..12], *"put key/room");
+    process.kill();
+    let process = RegistryProcess::start(dir.path(), free_port()).await;
+    let s = Subject::of(Arc::new(connect(&process.endpoint)));
+    assert_eq!(s.names("key/").await.len(), written + 1);
+}

@@ -43,7 +43,10 @@ impl RegistryProcess {
     /// Starts one and waits until it answers.
     pub(crate) async fn start(dir: &Path, port: u16) -> Self {
         let executable = std::env::current_exe().expect("this test's own executable");
-        let child = Command::new(executable)
+        // A write past a file size limit is to fail, not to kill.
+        let child = Command::new("sh")
+            .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
+            .arg(executable)
             .args(["--exact", "process::serves_until_closed", "--nocapture"])
             .env(DIR, dir)
             .env(ADDRESS, format!("127.0.0.1:{port}"))
@@ -55,6 +58,15 @@ impl RegistryProcess {
         until("the registry answers", || async { store.call(Request::Range(RangeRequest::key("a"))).await.is_ok() })
             .await;
         process
+    }
+
+    /// Limits the size of its file, as a full disk would; `None` gives it room again.
+    pub(crate) fn limit_file(&self, bytes: Option<u64>) {
+        let limit = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
+        let pid = self.child.id().to_string();
+        // The soft limit alone, so that it can be raised again.
+        let status = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={limit}:")]).status();
+        assert!(status.is_ok_and(|status| status.success()), "prlimit");
     }
 
     /// Kills it as a crash would, and waits for its end.

@@ -11,7 +11,7 @@ use futures::{Stream, stream};
 use tonic::codegen::async_trait;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Service, mismatched};
+use super::{Service, mismatched, stopped};
 use crate::store::{self, ResponseBody};
 use crate::wire;
 
@@ -45,17 +45,17 @@ impl PbLeaseService for Service {
         &self,
         request: Request<Streaming<PbLeaseKeepAliveRequest>>,
     ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
-        let service = self.clone();
-        let answers = stream::unfold(request.into_inner(), move |mut requests| {
-            let service = service.clone();
-            async move {
-                let answer = match requests.message().await {
-                    Ok(Some(PbLeaseKeepAliveRequest { id })) => service.renew(id).await,
-                    Ok(None) => return None,
-                    Err(status) => Err(status),
-                };
-                Some((answer, requests))
-            }
+        let answers = stream::unfold((self.clone(), request.into_inner()), |(mut service, mut requests)| async move {
+            let request = tokio::select! {
+                request = requests.message() => request,
+                _ = service.stopping.changed() => Err(stopped()),
+            };
+            let answer = match request {
+                Ok(Some(PbLeaseKeepAliveRequest { id })) => service.renew(id).await,
+                Ok(None) => return None,
+                Err(status) => Err(status),
+            };
+            Some((answer, (service, requests)))
         });
         Ok(Response::new(Box::pin(answers)))
     }

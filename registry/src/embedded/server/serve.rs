@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use etcd_client::proto::{PbClusterServer, PbKvServer, PbLeaseServer, PbMaintenanceServer, PbWatchServer};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
@@ -27,7 +27,7 @@ const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
 /// A client that is silent for this long is asked whether it is still there, and given up after as long again.
 const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Open streams may end by themselves for this long when the server stops.
+/// Calls under way may be finished for this long when the server stops.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// A server that listens; it stops when this is dropped.
@@ -35,6 +35,8 @@ const GRACE: Duration = Duration::from_millis(500);
 pub struct ServeHandle {
     address: Listen,
     stop: Option<oneshot::Sender<()>>,
+    /// Its end ends the streams.
+    streams: Option<watch::Sender<()>>,
     task: JoinHandle<()>,
 }
 
@@ -51,6 +53,7 @@ impl ServeHandle {
             // An error means that it has stopped already.
             let _ = stop.send(());
         }
+        self.streams = None;
         if tokio::time::timeout(GRACE, &mut self.task).await.is_err() {
             self.task.abort();
         }
@@ -75,6 +78,7 @@ impl Embedded {
     /// The address is taken, or cannot be listened on.
     pub async fn serve(&self, address: &Listen) -> Result<ServeHandle, EmbeddedError> {
         let (stop, stopped) = oneshot::channel();
+        let (streams, stopping) = watch::channel(());
         let stopped = async {
             // A dropped handle stops it, too.
             let _ = stopped.await;
@@ -86,21 +90,21 @@ impl Embedded {
                 let address = Listen::Tcp(address);
                 // Without it every small answer waits for the client's delayed acknowledgement.
                 let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-                let router = self.router(&address);
+                let router = self.router(&address, stopping);
                 (address, tokio::spawn(finish(router.serve_with_incoming_shutdown(incoming, stopped))))
             }
             Listen::Unix(path) => {
                 let incoming = UnixListenerStream::new(bind_unix(path)?);
                 let address = Listen::Unix(path.clone());
-                let router = self.router(&address);
+                let router = self.router(&address, stopping);
                 (address, tokio::spawn(finish(router.serve_with_incoming_shutdown(incoming, stopped))))
             }
         };
-        Ok(ServeHandle { address, stop: Some(stop), task })
+        Ok(ServeHandle { address, stop: Some(stop), streams: Some(streams), task })
     }
 
-    fn router(&self, address: &Listen) -> Router {
-        let service = Service { registry: self.clone(), client_url: address.to_string() };
+    fn router(&self, address: &Listen, stopping: watch::Receiver<()>) -> Router {
+        let service = Service { registry: self.clone(), client_url: address.to_string(), stopping };
         Server::builder()
             .http2_keepalive_interval(Some(PROBE_INTERVAL))
             .http2_keepalive_timeout(Some(PROBE_INTERVAL))

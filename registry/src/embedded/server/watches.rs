@@ -5,10 +5,11 @@ use std::pin::Pin;
 
 use etcd_client::proto::{PbEvent, PbWatchRequest, PbWatchRequestUnion, PbWatchResponse, PbWatchService};
 use futures::{Stream, stream};
+use tokio::sync::watch;
 use tonic::codegen::async_trait;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Service, refuse};
+use super::{Service, refuse, stopped};
 use crate::embedded::streams::{Delivered, Delivery};
 use crate::embedded::writer::{Job, WatchControl, WatchStream};
 use crate::store::{Event, EventFilter, Header, StoreError, WatchItem, WatchRequest};
@@ -33,6 +34,7 @@ impl PbWatchService for Service {
             fragmented: BTreeSet::new(),
             creating: VecDeque::new(),
             outgoing: VecDeque::new(),
+            stopping: self.stopping.clone(),
         };
         let answers = stream::unfold(session, |mut session| async move {
             let answer = session.next().await?;
@@ -53,6 +55,7 @@ struct Session {
     /// Of each watch that is being created, whether it takes fragments.
     creating: VecDeque<bool>,
     outgoing: VecDeque<PbWatchResponse>,
+    stopping: watch::Receiver<()>,
 }
 
 impl Session {
@@ -71,8 +74,9 @@ impl Session {
             tokio::select! {
                 delivery = self.watches.next() => match delivery {
                     Some(delivery) => self.translate(delivery),
-                    None => return Some(Err(Status::unavailable("etcdserver: server stopped"))),
+                    None => return Some(Err(stopped())),
                 },
+                _ = self.stopping.changed() => return Some(Err(stopped())),
                 request = request => match request {
                     Ok(Some(request)) => {
                         if let Err(error) = self.take(request).await {
