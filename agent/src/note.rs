@@ -29,6 +29,10 @@ pub struct Note {
     /// How far it got; absent until systemd was told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reached: Option<Target>,
+    /// Whether its start was asked for, or is about to be: said before it is done, so that whoever reads this after a
+    /// crash knows that the unit may have been started.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub starting: bool,
     /// File names of the drop-ins that were written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drop_ins: Vec<String>,
@@ -55,6 +59,7 @@ impl Note {
             content,
             restarts: 0,
             reached: None,
+            starting: false,
             drop_ins: Vec::new(),
             invocation: String::new(),
             error: String::new(),

@@ -50,6 +50,9 @@ pub struct Held {
     pub restarts: u64,
     /// How far it got.
     pub stage: Stage,
+    /// Whether fleet may have started it since it was last stopped. True from before the start on, and in the note by
+    /// then: a crash between the start and its note must not hide that the unit runs.
+    pub starting: bool,
     /// Whether the note on disk says all this.
     pub noted: bool,
 }
@@ -81,6 +84,8 @@ pub enum Action {
     Link,
     /// Have systemd read its files anew.
     Reload,
+    /// Note that it is about to be started.
+    Intend,
     /// Start it and wait for the job.
     Start,
     /// Restart it and wait for the job.
@@ -102,7 +107,7 @@ impl Action {
     /// schedule still gives it the unit.
     #[must_use]
     pub fn builds(self) -> bool {
-        matches!(self, Self::Write | Self::Link | Self::Start | Self::Restart)
+        matches!(self, Self::Write | Self::Link | Self::Intend | Self::Start | Self::Restart)
     }
 }
 
@@ -112,8 +117,6 @@ pub fn next(wanted: Option<&Assignment>, held: Option<&Held>) -> Option<Action> 
     match (wanted, held) {
         (None, None) => None,
         (Some(_), None) => Some(Action::Write),
-        // Whether systemd must reload is seen again when the new file is linked.
-        (Some(_), Some(h)) if h.stage == Stage::Removed => Some(Action::Write),
         (Some(w), Some(h)) if h.is(w) => climb(w, h),
         (_, Some(h)) => Some(leave(h)),
     }
@@ -124,13 +127,16 @@ fn climb(wanted: &Assignment, held: &Held) -> Option<Action> {
     match (held.stage, wanted.target) {
         (Stage::Written | Stage::Unlinked(_), _) => Some(Action::Link),
         (Stage::Stale, _) => Some(Action::Reload),
+        (Stage::Loaded | Stage::Stopped, Target::Launched) if !held.starting => Some(Action::Intend),
         (Stage::Loaded | Stage::Stopped, Target::Launched) => Some(Action::Start),
+        (Stage::Loaded, Target::Loaded) if held.starting => Some(Action::Stop),
         (Stage::Loaded | Stage::Stopped, Target::Loaded) => settle,
         (Stage::Launched, Target::Loaded) => Some(Action::Stop),
         // Settling comes first: a crash after it does not repeat the restart that it speaks of.
         (Stage::Launched, Target::Launched) if held.restarts < wanted.restarts => settle.or(Some(Action::Restart)),
         (Stage::Launched, Target::Launched) => settle,
-        (Stage::Removed, _) => Some(Action::Write),
+        // The old one is given back in full before the new one is begun.
+        (Stage::Removed, _) => Some(Action::Reload),
     }
 }
 
@@ -165,6 +171,7 @@ pub fn after(action: Action, outcome: Outcome, wanted: Option<&Assignment>, held
             content: w.content.clone(),
             restarts: w.restarts,
             stage: Stage::Written,
+            starting: w.target == Target::Launched,
             noted: true,
         });
     }
@@ -178,8 +185,9 @@ pub fn after(action: Action, outcome: Outcome, wanted: Option<&Assignment>, held
         (Action::Start | Action::Restart, _) => {
             (held.restarts, held.stage, held.noted) = (carried(&held), Stage::Launched, false);
         }
-        (Action::Stop, _) => (held.stage, held.noted) = (Stage::Loaded, false),
-        (Action::Retire, _) => (held.stage, held.noted) = (Stage::Stopped, false),
+        (Action::Stop, _) => (held.stage, held.starting, held.noted) = (Stage::Loaded, false, false),
+        (Action::Retire, _) => (held.stage, held.starting, held.noted) = (Stage::Stopped, false, false),
+        (Action::Intend, _) => (held.starting, held.noted) = (true, true),
         (Action::Unlink, Outcome::Left(residue)) => held.stage = Stage::Unlinked(residue),
         (Action::Unlink, _) => held.stage = Stage::Unlinked(Residue::Gone),
         (Action::Remove, _) if held.stage == Stage::Unlinked(Residue::Inactive) => held.stage = Stage::Removed,

@@ -60,7 +60,7 @@ impl Unit {
                 };
                 let (uid, content, restarts) = (note.uid, note.content, note.restarts);
                 Self {
-                    held: Some(Held { uid, content, restarts, stage, noted: true }),
+                    held: Some(Held { uid, content, restarts, stage, starting: note.starting, noted: true }),
                     file: found.file,
                     cluster: Some(note.cluster),
                     drop_ins: note.drop_ins,
@@ -74,6 +74,7 @@ impl Unit {
                     content: ContentKey(String::new()),
                     restarts: 0,
                     stage: Stage::Launched,
+                    starting: true,
                     noted: true,
                 }),
                 error: why,
@@ -108,6 +109,7 @@ impl Unit {
         let mut note = Note::new(cluster, boot_id, held.uid, held.content.clone());
         note.restarts = held.restarts;
         note.reached = held.reached();
+        note.starting = held.starting;
         note.drop_ins = self.drop_ins.clone();
         note.invocation = self.report.as_ref().map(|r| r.invocation.clone()).unwrap_or_default();
         note.error = self.error.clone();

@@ -173,11 +173,12 @@ impl Agent {
                 let drop_ins = self.units.get(name).map(|u| u.drop_ins.clone()).unwrap_or_default();
                 out.push(Effect::Disk(DiskEffect::RemoveUnit { op, unit: name.clone(), drop_ins }));
             }
-            Action::Settle => {
+            Action::Settle | Action::Intend => {
                 let Some(cluster) = self.cluster.clone() else { return };
                 let boot_id = self.config.facts.boot_id.clone();
                 let note = self.units.get(name).and_then(|u| Some(u.note(u.held.as_ref()?, cluster, boot_id)));
-                if let Some(note) = note {
+                if let Some(mut note) = note {
+                    note.starting |= action == Action::Intend;
                     let op = self.work.op();
                     self.begin_action(name, action, aim, Some(op));
                     out.push(Effect::Disk(DiskEffect::WriteNote { op, unit: name.clone(), note }));
@@ -207,6 +208,7 @@ impl Agent {
         let (Some(cluster), op) = (self.cluster.clone(), self.work.op()) else { return };
         let mut note = Note::new(cluster.clone(), self.config.facts.boot_id.clone(), aim.uid, aim.content.clone());
         note.restarts = aim.restarts;
+        note.starting = aim.target == Target::Launched;
         note.drop_ins = content.drop_ins.keys().cloned().collect();
         if let Some(unit) = self.units.get_mut(name) {
             unit.drop_ins.clone_from(&note.drop_ins);
@@ -279,7 +281,7 @@ impl Agent {
         let Some(unit) = self.units.get_mut(name) else { return };
         unit.held = reconcile::after(running.action, outcome, running.aim.as_ref(), unit.held.take());
         (unit.failures, unit.retry_at) = (0, None);
-        if running.action != Action::Settle {
+        if !matches!(running.action, Action::Settle | Action::Intend) {
             unit.error.clear();
         }
         if running.action == Action::Write {
@@ -355,7 +357,7 @@ fn has_install_section(content: &ContentRecord) -> bool {
 impl Unit {
     /// Whether the disk is at work for it.
     pub(super) fn on_disk(&self) -> bool {
-        let disk = |r: &Running| matches!(r.action, Action::Write | Action::Settle | Action::Remove);
+        let disk = |r: &Running| matches!(r.action, Action::Write | Action::Settle | Action::Intend | Action::Remove);
         self.running.as_ref().is_some_and(disk)
     }
 }

@@ -7,7 +7,8 @@ fn wanted(uid: i64, content: &str, target: Target, restarts: u64) -> Assignment 
 }
 
 fn held(uid: i64, content: &str, stage: Stage) -> Held {
-    Held { uid, content: ContentKey(content.into()), restarts: 0, stage, noted: true }
+    let starting = stage == Stage::Launched;
+    Held { uid, content: ContentKey(content.into()), restarts: 0, stage, starting, noted: true }
 }
 
 /// All actions that follow when each of them succeeds.
@@ -35,7 +36,7 @@ fn each_step_in_its_order() {
         ("new, to be loaded", Some(&loaded), None, &[Write, Link, Settle]),
         ("as it should be", Some(&launched), Some(held(1, "a", Stage::Launched)), &[]),
         ("as loaded as it should be", Some(&loaded), Some(held(1, "a", Stage::Loaded)), &[]),
-        ("loaded, to be started", Some(&launched), Some(held(1, "a", Stage::Loaded)), &[Start, Settle]),
+        ("loaded, to be started", Some(&launched), Some(held(1, "a", Stage::Loaded)), &[Intend, Start, Settle]),
         ("started, to be stopped", Some(&loaded), Some(held(1, "a", Stage::Launched)), &[Stop, Settle]),
         ("taken away", None, Some(held(1, "a", Stage::Launched)), &[Retire, Unlink, Remove]),
         ("taken away, only loaded", None, Some(held(1, "a", Stage::Loaded)), &[Retire, Unlink, Remove]),
@@ -51,7 +52,7 @@ fn each_step_in_its_order() {
             Some(held(1, "b", Stage::Launched)),
             &[Retire, Unlink, Remove, Write, Link, Start, Settle],
         ),
-        ("given back after all", Some(&launched), Some(held(1, "a", Stage::Stopped)), &[Start, Settle]),
+        ("given back after all", Some(&launched), Some(held(1, "a", Stage::Stopped)), &[Intend, Start, Settle]),
     ];
     for (case, wanted, held, expected) in cases {
         assert_eq!(way(wanted, held), expected, "{case}");
@@ -63,7 +64,16 @@ fn a_restart_happens_once_for_any_number_asked_for() {
     let wanted = wanted(1, "a", Target::Launched, 3);
     assert_eq!(way(Some(&wanted), Some(held(1, "a", Stage::Launched))), [Action::Restart, Action::Settle]);
     // A unit that is not started yet is started once, not restarted after it.
-    assert_eq!(way(Some(&wanted), Some(held(1, "a", Stage::Loaded))), [Action::Start, Action::Settle]);
+    let expected = [Action::Intend, Action::Start, Action::Settle];
+    assert_eq!(way(Some(&wanted), Some(held(1, "a", Stage::Loaded))), expected);
+}
+
+#[test]
+fn what_a_crash_may_have_left_running_is_stopped_when_it_is_not_to_run() {
+    // It was started, and fleetd died before it could note so.
+    let crashed = Held { starting: true, ..held(1, "a", Stage::Loaded) };
+    let loaded = wanted(1, "a", Target::Loaded, 0);
+    assert_eq!(way(Some(&loaded), Some(crashed)), [Action::Stop, Action::Settle]);
 }
 
 #[test]
@@ -76,7 +86,8 @@ fn what_is_not_noted_yet_is_noted_before_the_next_restart() {
 #[test]
 fn reloads_only_when_systemd_holds_something_older() {
     let wanted = wanted(1, "a", Target::Launched, 0);
-    let stale = after(Action::Link, Outcome::MustReload, Some(&wanted), Some(held(1, "a", Stage::Written)));
+    let written = Held { starting: true, ..held(1, "a", Stage::Written) };
+    let stale = after(Action::Link, Outcome::MustReload, Some(&wanted), Some(written));
     assert_eq!(way(Some(&wanted), stale), [Action::Reload, Action::Start, Action::Settle]);
 
     let inactive = Some(held(1, "a", Stage::Unlinked(Residue::Inactive)));
@@ -101,14 +112,11 @@ fn stages() -> impl Strategy<Value = Stage> {
 }
 
 fn some_held() -> impl Strategy<Value = Option<Held>> {
-    let held =
-        (1..3_i64, "[ab]", 0..3_u64, stages(), any::<bool>()).prop_map(|(uid, content, restarts, stage, noted)| Held {
-            uid,
-            content: ContentKey(content),
-            restarts,
-            stage,
-            noted,
-        });
+    let parts = (1..3_i64, "[ab]", 0..3_u64, stages(), any::<bool>(), any::<bool>());
+    let held = parts.prop_map(|(uid, content, restarts, stage, starting, noted)| {
+        let starting = starting || stage == Stage::Launched;
+        Held { uid, content: ContentKey(content), restarts, stage, starting, noted }
+    });
     proptest::option::of(held)
 }
 

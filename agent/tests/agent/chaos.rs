@@ -110,8 +110,6 @@ fn run(w: &mut World, history: &History, time: Duration) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
-
     #[test]
     fn in_the_end_what_runs_is_what_is_scheduled(steps in proptest::collection::vec(step(), 1..60)) {
         let mut w = World::new();
