@@ -24,3 +24,6 @@ pub use self::core::Memory;
 pub use journal::{Change, Saved, SavedVersion};
 pub use store::MemoryStore;
 pub use watchers::WatcherId;
+
+#[cfg(test)]
+mod tests;

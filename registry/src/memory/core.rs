@@ -224,7 +224,7 @@ impl Memory {
         let waited_for = self.watchers.oldest_unread().unwrap_or(revision);
         let cut = waited_for.max(revision.saturating_sub(LAG_REVISIONS)).min(revision);
         self.mvcc.trim_log(cut);
-        self.watchers.fail_below(cut);
+        self.watchers.fail_below(cut, revision);
         Ok(())
     }
 

@@ -104,10 +104,10 @@ impl Watchers {
     }
 
     /// Fails those who lag behind a revision, because the log was cut there.
-    pub(super) fn fail_below(&mut self, revision: i64) {
+    pub(super) fn fail_below(&mut self, revision: i64, compacted: i64) {
         for (id, watcher) in &mut self.watchers {
             if watcher.unread.is_some_and(|unread| unread < revision) {
-                watcher.failed = Some(errors::compacted(revision));
+                watcher.failed = Some(errors::compacted(compacted));
                 self.woken.insert(*id);
             }
         }
