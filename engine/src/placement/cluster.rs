@@ -253,6 +253,7 @@ impl Cluster {
         self.count(unit, machine, true);
         self.changed.insert(machine);
         self.drive_away(unit, machine);
+        self.shut_out(unit);
         self.touch_followers_of_global(unit);
     }
 
@@ -453,18 +454,29 @@ impl Cluster {
         }
     }
 
-    /// A unit is gone from a machine: whoever it kept away may go there now.
-    fn freed(&mut self, unit: UnitIx, machine: MachineIx) {
-        let gone = &self.units[unit];
-        let touches = |other: &UnitIx| {
-            *other != unit && {
-                let other = &self.units[*other];
-                other.conflicts.touches(&gone.conflicts) || gone.replaces.points_at(&other.replaces)
-            }
-        };
+    /// A unit came to a machine: those that wait and cannot be beside it may have hoped for that machine.
+    fn shut_out(&mut self, unit: UnitIx) {
+        let came = &self.units[unit];
+        if came.conflicts.own.is_empty() && came.conflicts.matching.is_empty() && came.replaces.own.is_empty() {
+            return;
+        }
+        let touches = |other: &UnitIx| *other != unit && self.cannot_be_beside(*other, unit);
         let waiting: Vec<UnitIx> = self.pending.iter().copied().filter(touches).collect();
         self.dirty.extend(waiting);
+    }
+
+    /// Whether a unit may have to keep away from where another is.
+    fn cannot_be_beside(&self, unit: UnitIx, other: UnitIx) -> bool {
+        let (unit, other) = (&self.units[unit], &self.units[other]);
+        unit.conflicts.touches(&other.conflicts) || other.replaces.points_at(&unit.replaces)
+    }
+
+    /// A unit is gone from a machine: whoever it kept away may go there now.
+    fn freed(&mut self, unit: UnitIx, machine: MachineIx) {
+        let touches = |other: &UnitIx| *other != unit && self.cannot_be_beside(*other, unit);
+        let waiting: Vec<UnitIx> = self.pending.iter().copied().filter(touches).collect();
         let globals: Vec<_> = self.globals.iter().copied().filter(touches).map(|global| (global, machine)).collect();
+        self.dirty.extend(waiting);
         self.dirty_globals.extend(globals);
     }
 

@@ -91,9 +91,43 @@ impl Cluster {
                 self.conclude(unit, outcome);
             }
         }
+        let rest = self.settle_held(rest);
         for part in self.parts(rest) {
             self.settle_part(part, todo);
         }
+    }
+
+    /// Members whose machine is absent, but not lost, stay as they are, and who follows them waits. Answers the others.
+    fn settle_held(&mut self, group: Vec<UnitIx>) -> Vec<UnitIx> {
+        let mut waiting = BTreeMap::new();
+        let mut held = BTreeMap::new();
+        for &unit in &group {
+            let mut places = self.units[unit].places.iter().map(|&at| &self.machines[at].facts);
+            if places.clone().all(|facts| facts.presence != Presence::Present)
+                && let Some(facts) = places.find(|facts| facts.presence == Presence::Held)
+            {
+                held.insert(unit, facts.id.clone());
+            }
+        }
+        if held.is_empty() {
+            return group;
+        }
+        for &unit in group.iter().filter(|unit| !held.contains_key(unit)) {
+            if let Some(machine) = self.peers_among(unit, &group).find_map(|peer| held.get(&peer)) {
+                let on = Blocker::Absent { machine: machine.clone() };
+                waiting.insert(unit, Outcome::Waiting { on });
+            }
+        }
+        let others: Vec<UnitIx> = group.into_iter().filter(|unit| !held.contains_key(unit)).collect();
+        self.spread_to_followers(&others, &mut waiting);
+        for (unit, machine) in held {
+            self.conclude(unit, Outcome::Kept { machine });
+        }
+        for (unit, outcome) in &waiting {
+            self.take_off_everywhere(*unit, |_| Departure::Regrouped);
+            self.conclude(*unit, outcome.clone());
+        }
+        others.into_iter().filter(|unit| !waiting.contains_key(unit)).collect()
     }
 
     /// Members that cannot be placed whatever the machines are: a peer is not there, or conflicts; and who follows them.
@@ -218,6 +252,11 @@ impl Cluster {
         for &unit in &stay {
             self.take_off_present(unit, Some(machine), |_| Departure::Regrouped);
             if self.units[unit].places.contains(&machine) {
+                // A unit that was global may be listed by lost machines too.
+                let lost: Vec<MachineIx> = self.units[unit].places.iter().copied().filter(|&at| at != machine).collect();
+                for at in lost {
+                    self.take_off(unit, at, Departure::Lost);
+                }
                 let machine = self.machines[machine].facts.id.clone();
                 self.conclude(unit, Outcome::Kept { machine });
             } else if let Some(peer) = anchor {
@@ -252,7 +291,6 @@ impl Cluster {
         let facts = &self.machines[machine].facts;
         let id = facts.id.clone();
         match self.rejection_new(unit, machine) {
-            Some(Rejection::Absent) => Outcome::Waiting { on: Blocker::Absent { machine: id } },
             Some(Rejection::CatchingUp) => Outcome::Waiting { on: Blocker::CatchingUp { machine: id } },
             Some(Rejection::StillStopping { unit }) => {
                 Outcome::Waiting { on: Blocker::StillStopping { machine: id, unit } }
@@ -275,7 +313,7 @@ impl Cluster {
     fn anchor(&self, part: &[UnitIx]) -> Option<(MachineIx, BTreeSet<UnitIx>)> {
         let hosts: BTreeSet<MachineIx> =
             part.iter().flat_map(|&unit| self.units[unit].places.iter().copied()).collect();
-        let hosts = hosts.into_iter().filter(|&host| self.machines[host].facts.presence != Presence::Gone);
+        let hosts = hosts.into_iter().filter(|&host| self.machines[host].facts.presence == Presence::Present);
         let judged = hosts.map(|host| {
             let stay = self.able_at(part, host);
             let kept = stay.iter().filter(|unit| self.units[**unit].places.contains(&host)).count();
@@ -291,18 +329,22 @@ impl Cluster {
 
     /// The members that can be on a machine together: each suits it, and so do all that it follows.
     fn able_at(&self, part: &[UnitIx], machine: MachineIx) -> BTreeSet<UnitIx> {
-        let held = self.machines[machine].facts.presence == Presence::Held;
+        let is_here = |unit: &UnitIx| self.units[*unit].places.contains(&machine);
+        let is_elsewhere = |unit: &UnitIx| {
+            self.units[*unit].places.iter().any(|at| self.machines[*at].facts.presence != Presence::Gone)
+        };
         let able = |unit: &UnitIx| {
-            if !self.units[*unit].places.contains(&machine) {
-                self.rejection_new(*unit, machine).is_none()
+            if !is_here(unit) {
+                // Who is placed elsewhere comes here only if it is the follower.
+                let follows = || part.iter().any(|other| is_here(other) && self.follows(*unit, *other, part));
+                self.rejection_new(*unit, machine).is_none() && (!is_elsewhere(unit) || follows())
             } else {
-                // What an absent machine holds stays as it is until its loss is certain.
-                held || self.rejection_kept(*unit, machine).is_none()
+                self.rejection_kept(*unit, machine).is_none()
             }
         };
         let mut stay: BTreeSet<UnitIx> = part.iter().copied().filter(able).collect();
         loop {
-            let alone = |unit: &UnitIx| !held && self.peers_among(*unit, part).any(|peer| !stay.contains(&peer));
+            let alone = |unit: &UnitIx| self.peers_among(*unit, part).any(|peer| !stay.contains(&peer));
             let Some(unit) = stay.iter().copied().find(alone) else { return stay };
             stay.remove(&unit);
         }

@@ -145,7 +145,8 @@ impl Cluster {
 
     /// Gives one machine to all of these, or to none.
     fn place_together(&mut self, members: &[UnitIx]) {
-        let Some((machine, runner_up)) = self.find_machine(members) else {
+        let found = self.find_return(members).map(|machine| (machine, None)).or_else(|| self.find_machine(members));
+        let Some((machine, runner_up)) = found else {
             let outcome = self.nowhere(members);
             for &unit in members {
                 self.conclude(unit, outcome.clone());
@@ -168,6 +169,15 @@ impl Cluster {
             };
             self.conclude(unit, Outcome::Placed { machine: id.clone(), load, runner_up, beside });
         }
+    }
+
+    /// The machine that these have not left yet, if it can take them again: whoever is still there need not move.
+    fn find_return(&self, members: &[UnitIx]) -> Option<MachineIx> {
+        let held = members.iter().flat_map(|&unit| &self.units[unit].leaving).copied();
+        let mut held = held.filter(|&at| self.machines[at].facts.presence != Presence::Gone);
+        let machine = held.next()?;
+        let only = held.all(|other| other == machine) && self.rejection_of(members, machine).is_none();
+        only.then_some(machine)
     }
 
     /// The best machine that can take all of these, and the next best.

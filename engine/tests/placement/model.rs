@@ -31,6 +31,8 @@ pub(crate) struct Model {
     pub(crate) machines: BTreeMap<MachineId, MachineFacts>,
     pub(crate) units: BTreeMap<UnitName, Unit>,
     pub(crate) written: BTreeMap<MachineId, Written>,
+    /// Where units were listed before the last plan.
+    pub(crate) before: BTreeMap<UnitName, BTreeSet<MachineId>>,
     revision: i64,
 }
 
@@ -113,6 +115,7 @@ impl Model {
 
     /// Decides, and writes what was decided.
     pub(crate) fn plan(&mut self) -> (Vec<Decision>, Vec<MachinePlan>) {
+        self.before = self.listed();
         let decisions = self.cluster.pass();
         let mut plans = self.cluster.take_plan();
         plans.retain(|plan| {

@@ -126,7 +126,8 @@ impl Model {
         if !self.wanted(name) {
             return broken("nobody wants it to run");
         }
-        for (other, written) in &self.written {
+        let is_new = self.before.get(name).is_none_or(|machines| !machines.contains(id));
+        for (other, written) in self.written.iter().filter(|_| is_new) {
             if other != id && !self.is_gone(other) && written.leaving.contains_key(name) && !self.global(name) {
                 broken(&format!("{other} has not given it back"));
             }
@@ -141,7 +142,9 @@ impl Model {
             broken("the machine drains");
         }
         for peer in self.peers(name) {
-            if !self.written[id].units.contains(peer) {
+            // On its way here, but not given back by another machine yet.
+            let comes = self.written.values().any(|written| written.leaving.contains_key(peer));
+            if !self.written[id].units.contains(peer) && !comes {
                 broken(&format!("{peer} is not here"));
             }
         }
@@ -181,7 +184,7 @@ impl Model {
 
     /// Whether a unit that nothing ties to others could stay where it is.
     pub(crate) fn could_stay(&self, name: &UnitName, id: &MachineId) -> bool {
-        let alone = self.tied(name).len() == 1 && self.peers(name).next().is_none();
+        let alone = self.wanted(name) && self.tied(name).len() == 1 && self.peers(name).next().is_none();
         let undisturbed = self.units.keys().all(|other| !self.drives_away(other, name));
         let mut broken = Vec::new();
         self.violations_at(name, id, &mut broken);
