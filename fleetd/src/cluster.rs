@@ -161,3 +161,6 @@ impl Inner {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+/// How long a condition may take to come true.
 const LIMIT: Duration = Duration::from_secs(20);
+/// How often it is looked at.
+const POLL: Duration = Duration::from_millis(5);
 
 fn fleetd() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fleetd"));
@@ -51,7 +54,7 @@ impl Running {
         while UnixStream::connect(self.socket()).is_err() {
             assert!(self.child.try_wait().unwrap().is_none(), "it ended: {}", self.log());
             assert!(begun.elapsed() < LIMIT, "no socket: {}", self.log());
-            std::thread::yield_now();
+            std::thread::sleep(POLL);
         }
     }
 
@@ -70,7 +73,7 @@ impl Running {
         while !self.log().contains(words) {
             assert!(begun.elapsed() < LIMIT, "no {words:?} in: {}", self.log());
             assert!(self.child.try_wait().unwrap().is_none(), "it ended: {}", self.log());
-            std::thread::yield_now();
+            std::thread::sleep(POLL);
         }
     }
 
@@ -90,7 +93,7 @@ impl Running {
                 return status.code().unwrap_or(-1);
             }
             assert!(begun.elapsed() < LIMIT, "it does not end: {}", self.log());
-            std::thread::yield_now();
+            std::thread::sleep(POLL);
         }
     }
 }

@@ -26,6 +26,8 @@ pub struct Text {
     pub record: ContentRecord,
     /// Its key.
     pub key: ContentKey,
+    /// How many bytes it takes to store.
+    pub bytes: usize,
     /// CoreOS fleet's hash of the unit file.
     pub hash: UnitHash,
     /// What the person should hear about it.
@@ -110,7 +112,13 @@ impl Text {
                 ContentRecord::MAX_BYTES
             )));
         }
-        Ok(Self { key: record.key(), record, hash: file.hash(), warnings: requirements.warnings().collect() })
+        Ok(Self {
+            key: record.key(),
+            record,
+            bytes: size,
+            hash: file.hash(),
+            warnings: requirements.warnings().collect(),
+        })
     }
 }
 
