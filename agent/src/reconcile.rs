@@ -5,7 +5,8 @@
 //! that a schedule that changes half-way needs no special case: whatever was reached is where the new way begins.
 //!
 //! A unit climbs: written, linked, loaded, launched. It leaves the other way round: stopped (awaited), unlinked,
-//! removed. Another uid or another text of the same name leaves before the new one climbs.
+//! removed. What must not be lost in a crash is noted before it is done: that a unit is about to be started
+//! ([`Action::Intend`], or its first note), or to be stopped ([`Action::Release`]). Another uid or another text of the same name leaves before the new one climbs.
 
 use fleet_registry::record::{Assignment, ContentKey, Target};
 
@@ -90,6 +91,8 @@ pub enum Action {
     Start,
     /// Restart it and wait for the job.
     Restart,
+    /// Note that it is about to be stopped: a crash after the stop must not pass for a unit that runs.
+    Release,
     /// Stop it and wait for the job; it stays loaded.
     Stop,
     /// Stop it and wait for the job; it leaves this machine.
@@ -131,7 +134,7 @@ fn climb(wanted: &Assignment, held: &Held) -> Option<Action> {
         (Stage::Loaded | Stage::Stopped, Target::Launched) => Some(Action::Start),
         (Stage::Loaded, Target::Loaded) if held.starting => Some(Action::Stop),
         (Stage::Loaded | Stage::Stopped, Target::Loaded) => settle,
-        (Stage::Launched, Target::Loaded) => Some(Action::Stop),
+        (Stage::Launched, Target::Loaded) => Some(Action::Release),
         // Settling comes first: a crash after it does not repeat the restart that it speaks of.
         (Stage::Launched, Target::Launched) if held.restarts < wanted.restarts => settle.or(Some(Action::Restart)),
         (Stage::Launched, Target::Launched) => settle,
@@ -143,7 +146,8 @@ fn climb(wanted: &Assignment, held: &Held) -> Option<Action> {
 fn leave(held: &Held) -> Action {
     match held.stage {
         // Even one that was only written: a batch of links may have failed half-way.
-        Stage::Written | Stage::Stale | Stage::Loaded | Stage::Launched => Action::Retire,
+        Stage::Written | Stage::Stale | Stage::Loaded => Action::Retire,
+        Stage::Launched => Action::Release,
         Stage::Unlinked(Residue::Active) => Action::Retire,
         Stage::Stopped => Action::Unlink,
         Stage::Unlinked(Residue::Gone | Residue::Inactive) => Action::Remove,
@@ -188,6 +192,7 @@ pub fn after(action: Action, outcome: Outcome, wanted: Option<&Assignment>, held
         (Action::Stop, _) => (held.stage, held.starting, held.noted) = (Stage::Loaded, false, false),
         (Action::Retire, _) => (held.stage, held.starting, held.noted) = (Stage::Stopped, false, false),
         (Action::Intend, _) => (held.starting, held.noted) = (true, true),
+        (Action::Release, _) => (held.stage, held.starting, held.noted) = (Stage::Loaded, true, true),
         (Action::Unlink, Outcome::Left(residue)) => held.stage = Stage::Unlinked(residue),
         (Action::Unlink, _) => held.stage = Stage::Unlinked(Residue::Gone),
         (Action::Remove, _) if held.stage == Stage::Unlinked(Residue::Inactive) => held.stage = Stage::Removed,

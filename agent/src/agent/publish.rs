@@ -289,7 +289,9 @@ impl Agent {
             None if unit.error.is_empty() => return Wanted::Unknown,
             None => {}
         }
-        if record.error.is_empty() && !matches!(record.load.as_str(), "loaded" | "merged" | "stub") {
+        // Before it is linked, systemd may speak of an older text.
+        let linked = record.reached.is_some();
+        if record.error.is_empty() && linked && !matches!(record.load.as_str(), "loaded" | "merged" | "stub") {
             record.error = format!("systemd does not load it: {}", record.load);
         }
         if unit.held.is_some() && !unit.is_own(self.cluster.as_ref()) {

@@ -158,6 +158,8 @@ impl Agent {
             }
         }
         let first = self.schedule.is_none();
+        // Generations between the last one known and this one were never seen: any of them may have taken a unit away.
+        let known = self.schedule.as_ref().map_or(self.memory.acknowledged, |s| s.generation);
         for (name, unit) in &mut self.units {
             if unit.wanted.is_some() && !record.units.contains_key(name) {
                 unit.wanted = None;
@@ -169,7 +171,7 @@ impl Agent {
             let leaves = unit.is_own(self.cluster.as_ref())
                 && unit.wanted.as_ref().map(|w| w.uid) != unit.held.as_ref().map(|h| h.uid);
             match leaves {
-                true => _ = unit.unlisted.get_or_insert(record.generation),
+                true => _ = unit.unlisted.get_or_insert(known + 1),
                 false => unit.unlisted = None,
             }
         }

@@ -42,7 +42,7 @@ pub(super) struct Unit {
     /// What went wrong last.
     pub error: String,
     pub report: Option<UnitReport>,
-    /// The first generation that does not list it, while it is on its way out for that.
+    /// The first generation that may not list it, while it is on its way out for that.
     pub unlisted: Option<u64>,
 }
 

@@ -127,7 +127,7 @@ impl Agent {
         };
         if let Some(running) = &unit.running {
             let starting = matches!(running.action, Action::Start | Action::Restart);
-            if !(starting && matches!(action, Action::Stop | Action::Retire)) {
+            if !(starting && matches!(action, Action::Stop | Action::Retire | Action::Release)) {
                 return;
             }
             // A start that takes long gives way to a stop; systemd cancels its job.
@@ -173,12 +173,15 @@ impl Agent {
                 let drop_ins = self.units.get(name).map(|u| u.drop_ins.clone()).unwrap_or_default();
                 out.push(Effect::Disk(DiskEffect::RemoveUnit { op, unit: name.clone(), drop_ins }));
             }
-            Action::Settle | Action::Intend => {
+            Action::Settle | Action::Intend | Action::Release => {
                 let Some(cluster) = self.cluster.clone() else { return };
                 let boot_id = self.config.facts.boot_id.clone();
                 let note = self.units.get(name).and_then(|u| Some(u.note(u.held.as_ref()?, cluster, boot_id)));
                 if let Some(mut note) = note {
-                    note.starting |= action == Action::Intend;
+                    note.starting |= action != Action::Settle;
+                    if action == Action::Release {
+                        note.reached = Some(Target::Loaded);
+                    }
                     let op = self.work.op();
                     self.begin_action(name, action, aim, Some(op));
                     out.push(Effect::Disk(DiskEffect::WriteNote { op, unit: name.clone(), note }));
@@ -281,11 +284,14 @@ impl Agent {
         let Some(unit) = self.units.get_mut(name) else { return };
         unit.held = reconcile::after(running.action, outcome, running.aim.as_ref(), unit.held.take());
         (unit.failures, unit.retry_at) = (0, None);
-        if !matches!(running.action, Action::Settle | Action::Intend) {
+        if !matches!(running.action, Action::Settle | Action::Intend | Action::Release) {
             unit.error.clear();
         }
-        if running.action == Action::Write {
-            unit.refused = None;
+        match running.action {
+            Action::Write => unit.refused = None,
+            // What systemd made of the text before is no word on this one.
+            Action::Link | Action::Reload => unit.report = None,
+            _ => {}
         }
         self.settle_unlisted(name, cluster.as_ref());
         self.publish_soon(name, now.mono);
@@ -357,7 +363,7 @@ fn has_install_section(content: &ContentRecord) -> bool {
 impl Unit {
     /// Whether the disk is at work for it.
     pub(super) fn on_disk(&self) -> bool {
-        let disk = |r: &Running| matches!(r.action, Action::Write | Action::Settle | Action::Intend | Action::Remove);
-        self.running.as_ref().is_some_and(disk)
+        let disk = [Action::Write, Action::Settle, Action::Intend, Action::Release, Action::Remove];
+        self.running.as_ref().is_some_and(|r| disk.contains(&r.action))
     }
 }

@@ -37,20 +37,20 @@ fn each_step_in_its_order() {
         ("as it should be", Some(&launched), Some(held(1, "a", Stage::Launched)), &[]),
         ("as loaded as it should be", Some(&loaded), Some(held(1, "a", Stage::Loaded)), &[]),
         ("loaded, to be started", Some(&launched), Some(held(1, "a", Stage::Loaded)), &[Intend, Start, Settle]),
-        ("started, to be stopped", Some(&loaded), Some(held(1, "a", Stage::Launched)), &[Stop, Settle]),
-        ("taken away", None, Some(held(1, "a", Stage::Launched)), &[Retire, Unlink, Remove]),
+        ("started, to be stopped", Some(&loaded), Some(held(1, "a", Stage::Launched)), &[Release, Stop, Settle]),
+        ("taken away", None, Some(held(1, "a", Stage::Launched)), &[Release, Retire, Unlink, Remove]),
         ("taken away, only loaded", None, Some(held(1, "a", Stage::Loaded)), &[Retire, Unlink, Remove]),
         (
             "another unit of that name",
             Some(&launched),
             Some(held(2, "a", Stage::Launched)),
-            &[Retire, Unlink, Remove, Write, Link, Start, Settle],
+            &[Release, Retire, Unlink, Remove, Write, Link, Start, Settle],
         ),
         (
             "another text",
             Some(&launched),
             Some(held(1, "b", Stage::Launched)),
-            &[Retire, Unlink, Remove, Write, Link, Start, Settle],
+            &[Release, Retire, Unlink, Remove, Write, Link, Start, Settle],
         ),
         ("given back after all", Some(&launched), Some(held(1, "a", Stage::Stopped)), &[Intend, Start, Settle]),
     ];
@@ -74,6 +74,14 @@ fn what_a_crash_may_have_left_running_is_stopped_when_it_is_not_to_run() {
     let crashed = Held { starting: true, ..held(1, "a", Stage::Loaded) };
     let loaded = wanted(1, "a", Target::Loaded, 0);
     assert_eq!(way(Some(&loaded), Some(crashed)), [Action::Stop, Action::Settle]);
+}
+
+#[test]
+fn what_was_about_to_be_stopped_is_started_again_when_it_is_to_run_after_all() {
+    // fleetd died while it stopped the unit, or after it.
+    let released = after(Action::Release, Outcome::Done, None, Some(held(1, "a", Stage::Launched)));
+    let launched = wanted(1, "a", Target::Launched, 0);
+    assert_eq!(way(Some(&launched), released), [Action::Start, Action::Settle]);
 }
 
 #[test]
