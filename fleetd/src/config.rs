@@ -39,8 +39,6 @@ pub struct Config {
     pub verbose: bool,
     /// The etcd cluster that holds the registry.
     pub etcd: EtcdOptions,
-    /// Least time between two passes of the engine's safety net.
-    pub engine_reconcile_interval: Duration,
     /// Address that people reach this machine at, where it is not that of the default route.
     pub public_ip: Option<String>,
     /// What units may ask for in `MachineMetadata=`.

@@ -33,6 +33,7 @@ pub fn load(
         ("authorized_keys_file", "signed units are no more"),
         ("enable_grpc", "the registry needs no second protocol"),
         ("disable_watches", "everything follows watches"),
+        ("engine_reconcile_interval", "the engine acts on every change at once"),
     ] {
         if raw.is_set(name) && !matches!(raw.get(name).0, "" | "false" | "0") {
             let source = raw.get(name).1;
@@ -60,12 +61,12 @@ impl Config {
         for name in ["enable_grpc", "disable_watches", "verify_units"] {
             option(raw, name, value::boolean)?;
         }
+        option(raw, "engine_reconcile_interval", value::seconds)?;
         Ok(Self {
             verbose: option(raw, "verbosity", |v| {
                 v.parse::<i64>().map(|level| level > 0).map_err(|_| "a number, 0 or more".to_owned())
             })?,
             etcd,
-            engine_reconcile_interval: option(raw, "engine_reconcile_interval", value::seconds)?,
             public_ip: option(raw, "public_ip", public_ip)?,
             metadata: option(raw, "metadata", value::metadata)?,
             agent_ttl: option(raw, "agent_ttl", agent_ttl)?,

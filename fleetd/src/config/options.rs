@@ -32,7 +32,7 @@ pub const OPTIONS: &[OptionSpec] = &[
     text("etcd_cafile", "", "Authorities that vouch for etcd, PEM"),
     text("etcd_key_prefix", "/_coreos.com/fleet/", "Keys of this cluster live below this"),
     text("etcd_request_timeout", "1.0", "Seconds that a request to etcd may take"),
-    text("engine_reconcile_interval", "2.0", "Seconds between passes of the engine's safety net"),
+    text("engine_reconcile_interval", "2.0", "Accepted for old configurations; has no effect"),
     text("public_ip", "", "Address published for this machine [default: that of the default route]"),
     text("metadata", "", "What units may ask for: key=value,key2=value2"),
     text("agent_ttl", "10s", "Time after which a machine that was not heard of counts as lost"),

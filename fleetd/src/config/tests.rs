@@ -22,7 +22,6 @@ fn an_empty_file_gives_the_documented_defaults() {
     assert!(!config.etcd.configured);
     assert_eq!(config.etcd.key_prefix, "/_coreos.com/fleet/");
     assert_eq!(config.etcd.request_timeout, Duration::from_secs(1));
-    assert_eq!(config.engine_reconcile_interval, Duration::from_secs(2));
     assert_eq!(config.agent_ttl, Duration::from_secs(10));
     assert_eq!(config.units_directory, Path::new("/run/fleet/units"));
     assert_eq!(config.token_limit, 100);

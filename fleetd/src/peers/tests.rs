@@ -14,10 +14,11 @@ use fleet_registry::{Key, Layout, Store};
 use fleet_units::MachineId;
 use futures::StreamExt;
 use http_body_util::BodyExt;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
-use super::{Identity, Members, Peers, serve};
+use super::{Identity, Members, Peers, serve, tls};
 
 /// Tells when it is dropped, as a journalctl would end.
 struct Ends(mpsc::UnboundedSender<()>);
@@ -120,16 +121,41 @@ async fn a_server_with_another_key_than_the_registrys_is_not_spoken_to() {
     assert!(error.contains("failed to connect"), "{error}");
 }
 
-#[tokio::test]
-async fn who_speaks_no_tls_or_shows_no_certificate_gets_no_byte_of_http() {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let pair = pair(true).await;
-    let mut stream = tokio::net::TcpStream::connect(&pair.endpoint.address).await.unwrap();
-    stream.write_all(b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+/// What comes back when HTTP is spoken over this stream; a reset is as good an answer as an end.
+async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Vec<u8> {
     let mut answer = Vec::new();
-    // A reset is as good an answer as an end.
-    _ = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await.expect("it is closed");
-    assert!(!answer.windows(4).any(|w| w == b"HTTP"), "{answer:?}");
+    let ask = async {
+        stream.write_all(b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n").await?;
+        stream.read_to_end(&mut answer).await
+    };
+    _ = tokio::time::timeout(Duration::from_secs(10), ask).await.expect("the connection is closed");
+    answer
+}
+
+#[tokio::test]
+async fn who_speaks_no_tls_gets_no_byte_of_http() {
+    let pair = pair(true).await;
+    let stream = TcpStream::connect(&pair.endpoint.address).await.unwrap();
+    let answer = answer(stream).await;
+    assert!(!answer.windows(4).any(|bytes| bytes == b"HTTP"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn who_shows_no_certificate_gets_no_byte_of_http() {
+    let pair = pair(true).await;
+    let verifier = tls::PinnedServer::new(tls::provider(), &pair.endpoint.fingerprint);
+    let config = rustls::ClientConfig::builder_with_provider(tls::provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    let stream = TcpStream::connect(&pair.endpoint.address).await.unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    // Under TLS 1.3 the refusal may come only after the handshake.
+    if let Ok(stream) = connector.connect("fleetd".try_into().unwrap(), stream).await {
+        assert_eq!(answer(stream).await, b"");
+    }
 }
 
 #[tokio::test]

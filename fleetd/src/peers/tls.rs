@@ -14,7 +14,7 @@ use rustls::{
 use super::Identity;
 use super::identity::fingerprint;
 
-fn provider() -> Arc<CryptoProvider> {
+pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
@@ -34,7 +34,7 @@ pub(super) fn accepting(identity: &Identity) -> Result<ServerConfig, Error> {
 /// For connecting: to the one that has the key with this fingerprint.
 pub(super) fn connecting(identity: &Identity, pinned: &str) -> Result<ClientConfig, Error> {
     let provider = provider();
-    let verifier = PinnedServer { provider: Arc::clone(&provider), pinned: pinned.to_ascii_lowercase() };
+    let verifier = PinnedServer::new(Arc::clone(&provider), pinned);
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])?
         .dangerous()
@@ -86,10 +86,17 @@ impl ClientCertVerifier for AnyClient {
     }
 }
 
+/// Accepts one key, and nobody's word for another.
 #[derive(Debug)]
-struct PinnedServer {
+pub(super) struct PinnedServer {
     provider: Arc<CryptoProvider>,
     pinned: String,
+}
+
+impl PinnedServer {
+    pub(super) fn new(provider: Arc<CryptoProvider>, fingerprint: &str) -> Self {
+        Self { provider, pinned: fingerprint.to_ascii_lowercase() }
+    }
 }
 
 impl ServerCertVerifier for PinnedServer {
