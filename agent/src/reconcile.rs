@@ -112,6 +112,12 @@ impl Action {
     pub fn builds(self) -> bool {
         matches!(self, Self::Write | Self::Link | Self::Intend | Self::Start | Self::Restart)
     }
+
+    /// Whether it does nothing but write the note.
+    #[must_use]
+    pub fn notes(self) -> bool {
+        matches!(self, Self::Intend | Self::Release | Self::Settle)
+    }
 }
 
 /// What to do next, or `None` when the unit is as it should be.

@@ -254,7 +254,7 @@ impl Agent {
         let (uid, content, restarts) = match (&unit.held, &unit.wanted) {
             (Some(held), _) => (held.uid, held.content.clone(), held.restarts),
             // It cannot be written or fetched: there is nothing of it but what went wrong.
-            (None, Some(wanted)) if !unit.error.is_empty() => (wanted.uid, wanted.content.clone(), 0),
+            (None, Some(wanted)) if !unit.trouble().is_empty() => (wanted.uid, wanted.content.clone(), 0),
             (None, Some(_)) if self.mode == Mode::Running => return Wanted::Unknown,
             (None, _) => return Wanted::Nothing,
         };
@@ -272,7 +272,7 @@ impl Agent {
             n_restarts: 0,
             main_pid: 0,
             stop_bound_ms: None,
-            error: unit.error.clone(),
+            error: unit.trouble().to_owned(),
             extra: Extra::new(),
         };
         match &unit.report {
@@ -286,7 +286,7 @@ impl Agent {
                 record.main_pid = report.main_pid;
                 record.stop_bound_ms = report.stop_bound_ms;
             }
-            None if unit.error.is_empty() => return Wanted::Unknown,
+            None if unit.trouble().is_empty() => return Wanted::Unknown,
             None => {}
         }
         // Before it is linked, systemd may speak of an older text.

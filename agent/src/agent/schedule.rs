@@ -146,6 +146,7 @@ impl Agent {
     /// Takes a schedule for the newest, and marks what it changes.
     fn accept(&mut self, record: ScheduleRecord, out: &mut Vec<Effect>) {
         let mut watch = Vec::new();
+        let first = self.schedule.is_none();
         for (name, assignment) in &record.units {
             let unit = self.units.entry(name.clone()).or_insert_with(|| {
                 watch.push(name.clone());
@@ -153,17 +154,18 @@ impl Agent {
             });
             if unit.wanted.as_ref() != Some(assignment) {
                 unit.wanted = Some(assignment.clone());
-                (unit.refused, unit.retry_at, unit.failures) = (None, None, 0);
+                if !first {
+                    unit.new_attempt();
+                }
                 self.work.dirty.insert(name.clone());
             }
         }
-        let first = self.schedule.is_none();
         // Generations between the last one known and this one were never seen: any of them may have taken a unit away.
         let known = self.schedule.as_ref().map_or(self.memory.acknowledged, |s| s.generation);
         for (name, unit) in &mut self.units {
             if unit.wanted.is_some() && !record.units.contains_key(name) {
                 unit.wanted = None;
-                (unit.retry_at, unit.failures) = (None, 0);
+                unit.new_attempt();
                 self.work.dirty.insert(name.clone());
             } else if first {
                 self.work.dirty.insert(name.clone());

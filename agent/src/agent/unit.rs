@@ -39,8 +39,10 @@ pub(super) struct Unit {
     pub failures: u32,
     /// Whether a reload was already tried because systemd did not know the unit.
     pub reloaded: bool,
-    /// What went wrong last.
+    /// What went wrong with the unit itself, until a step with it succeeds.
     pub error: String,
+    /// What went wrong with its note, until one can be written.
+    pub note_error: String,
     pub report: Option<UnitReport>,
     /// The first generation that may not list it, while it is on its way out for that.
     pub unlisted: Option<u64>,
@@ -81,6 +83,18 @@ impl Unit {
                 ..Self::default()
             },
         }
+    }
+
+    /// Something else is wanted: what went wrong before says nothing about it.
+    pub(super) fn new_attempt(&mut self) {
+        (self.refused, self.retry_at, self.failures) = (None, None, 0);
+        self.error.clear();
+        self.note_error.clear();
+    }
+
+    /// What people should know of it, if anything is wrong.
+    pub(super) fn trouble(&self) -> &str {
+        if self.error.is_empty() { &self.note_error } else { &self.error }
     }
 
     /// Whether it is of this cluster. What is not is shown, and left alone until the schedule wants its name.

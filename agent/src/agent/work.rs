@@ -118,11 +118,13 @@ impl Agent {
             return;
         }
         let Some(action) = reconcile::next(wanted.as_ref(), unit.held.as_ref()) else {
+            // What could not be noted need not be any more.
+            unit.note_error.clear();
             if unit.held.is_none() && unit.wanted.is_none() && unit.running.is_none() {
                 self.units.remove(name);
                 out.push(Effect::Systemd(SystemdEffect::Unwatch(vec![name.clone()])));
-                self.publish_soon(name, now.mono);
             }
+            self.publish_soon(name, now.mono);
             return;
         };
         if let Some(running) = &unit.running {
@@ -284,9 +286,10 @@ impl Agent {
         let Some(unit) = self.units.get_mut(name) else { return };
         unit.held = reconcile::after(running.action, outcome, running.aim.as_ref(), unit.held.take());
         (unit.failures, unit.retry_at) = (0, None);
-        if !matches!(running.action, Action::Settle | Action::Intend | Action::Release) {
+        if !running.action.notes() {
             unit.error.clear();
         }
+        unit.note_error.clear();
         match running.action {
             Action::Write => unit.refused = None,
             // What systemd made of the text before is no word on this one.
@@ -317,10 +320,11 @@ impl Agent {
         out: &mut Vec<Effect>,
     ) {
         let Some(unit) = self.units.get_mut(name) else { return };
-        if unit.error != why {
+        let known = if running.action.notes() { &mut unit.note_error } else { &mut unit.error };
+        if *known != why {
             out.push(Effect::Log(Report::UnitTrouble { unit: name.clone(), why: why.clone() }));
+            *known = why;
         }
-        unit.error = why;
         if passing {
             self.retry_later(now, name);
         } else {
@@ -363,7 +367,7 @@ fn has_install_section(content: &ContentRecord) -> bool {
 impl Unit {
     /// Whether the disk is at work for it.
     pub(super) fn on_disk(&self) -> bool {
-        let disk = [Action::Write, Action::Settle, Action::Intend, Action::Release, Action::Remove];
-        self.running.as_ref().is_some_and(|r| disk.contains(&r.action))
+        let disk = |action: Action| action.notes() || matches!(action, Action::Write | Action::Remove);
+        self.running.as_ref().is_some_and(|r| disk(r.action))
     }
 }

@@ -20,6 +20,9 @@ enum Step {
     Publish,
     Run(u64),
     Die,
+    DieAfter(usize),
+    DiskFull(bool),
+    BusBreaks,
     Down,
     Up,
     SlowStop(usize, u64),
@@ -38,7 +41,10 @@ fn step() -> impl Strategy<Value = Step> {
         6 => Just(Step::Publish),
         6 => (0..3000_u64).prop_map(Step::Run),
         3 => (0..20_u64).prop_map(Step::Run),
-        2 => Just(Step::Die),
+        1 => Just(Step::Die),
+        3 => (1..8_usize).prop_map(Step::DieAfter),
+        1 => any::<bool>().prop_map(Step::DiskFull),
+        1 => Just(Step::BusBreaks),
         1 => Just(Step::Down),
         2 => Just(Step::Up),
         1 => (unit.clone(), 0..15_000_u64).prop_map(|(u, ms)| Step::SlowStop(u, ms)),
@@ -79,6 +85,9 @@ fn perform(w: &mut World, history: &mut History, step: Step) {
         }
         Step::Run(ms) => run(w, history, Duration::from_millis(ms)),
         Step::Die => w.restart(),
+        Step::DieAfter(effects) => w.dies_after = Some(effects),
+        Step::DiskFull(full) => w.disk_error = full.then(|| "no space left on device".to_owned()),
+        Step::BusBreaks => w.systemd.disconnect(w.now),
         Step::Down => w.store.down(w.now),
         Step::Up => w.store.up(w.now),
         Step::SlowStop(name, ms) => _ = w.systemd.slow_stop.insert(unit(NAMES[name]), Duration::from_millis(ms)),
@@ -119,6 +128,10 @@ proptest! {
         }
         w.store.up(w.now);
         w.systemd.slow_start.clear();
+        w.disk_error = None;
+        if w.dies_after.is_some() {
+            w.restart();
+        }
         perform(&mut w, &mut history, Step::Publish);
         let newest = history.newest;
         w.until("the newest is acknowledged", |w| {

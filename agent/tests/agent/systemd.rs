@@ -84,6 +84,19 @@ impl Systemd {
         self.asked.iter().filter(|(j, u)| *j == job && u == unit).count()
     }
 
+    /// The message bus is restarted: signals are lost, and so are the ends of jobs.
+    pub(crate) fn disconnect(&mut self, now: Duration) {
+        self.queue.retain(|_, event| !matches!(event, Event::Systemd(SystemdEvent::Changed { .. })));
+        let jobs: Vec<(Op, UnitName)> =
+            self.jobs.values_mut().filter_map(|(op, unit, _)| Some((op.take()?, unit.clone()))).collect();
+        for (op, unit) in jobs {
+            let result = Err(SystemdError::Disconnected("the bus is gone".into()));
+            self.later(now, Event::Systemd(SystemdEvent::JobDone { op, unit, result, report: None }));
+        }
+        self.later(now, Event::Systemd(SystemdEvent::Disconnected { why: "the bus is gone".into() }));
+        self.later(now + CALL * 50, Event::Systemd(SystemdEvent::Connected));
+    }
+
     /// A unit is started or stops by itself.
     pub(crate) fn set_active(&mut self, now: Duration, name: &UnitName, active: bool) {
         let pid = u32::try_from(self.id()).unwrap();

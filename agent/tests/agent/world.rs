@@ -32,6 +32,8 @@ pub(crate) struct World {
     session: Session,
     pub(crate) systemd: Systemd,
     pub(crate) disk: Found,
+    /// fleetd dies after this many more effects.
+    pub(crate) dies_after: Option<usize>,
     /// Writing to the disk fails with this.
     pub(crate) disk_error: Option<String>,
     pub(crate) logs: Vec<Report>,
@@ -76,6 +78,7 @@ impl World {
             session: Session::new(SessionConfig { ttl: TTL, seed: 3 }),
             systemd: Systemd::default(),
             disk: Found::default(),
+            dies_after: None,
             disk_error: None,
             logs: Vec::new(),
             ready: false,
@@ -100,7 +103,7 @@ impl World {
         let effects = self.session.step(self.time(), SessionInput::Start);
         self.session_effects(effects);
         self.agent_step(Event::Start);
-        self.agent_step(Event::Systemd(SystemdEvent::Connected));
+        self.systemd.later(self.now, Event::Systemd(SystemdEvent::Connected));
     }
 
     /// fleetd dies and is started again: what it knew is gone, and so are answers under way.
@@ -109,7 +112,7 @@ impl World {
         self.systemd.forget_callers();
         self.agent = Agent::new(self.config.clone());
         self.session = Session::new(SessionConfig { ttl: TTL, seed: 4 });
-        (self.ready, self.left) = (false, false);
+        (self.ready, self.left, self.dies_after) = (false, false, None);
         self.boot();
     }
 
@@ -125,6 +128,12 @@ impl World {
     pub(crate) fn agent_step(&mut self, event: Event) {
         let effects = self.agent.step(self.time(), event);
         for effect in effects {
+            match &mut self.dies_after {
+                // It is dead: what else it wanted is never done.
+                Some(0) => return,
+                Some(left) => *left -= 1,
+                None => {}
+            }
             match effect {
                 Effect::Store(effect) => self.store.perform(self.now, effect),
                 Effect::Systemd(effect) => self.systemd.perform(self.now, effect),
@@ -186,6 +195,9 @@ impl World {
 
     /// Lets everything happen that happens now, and moves on to when the next thing does.
     fn turn(&mut self) {
+        if self.dies_after == Some(0) {
+            self.restart();
+        }
         for event in self.store.poll(self.now) {
             if event.owner() == Owner::Session {
                 let effects = self.session.step(self.time(), SessionInput::Store(event));
