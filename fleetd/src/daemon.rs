@@ -136,7 +136,11 @@ async fn daemon(config: Config, passed: Vec<Passed>) -> anyhow::Result<()> {
     let engine = (!config.disable_engine).then(|| start_engine(&config, &facts, &layout, seed, &store, &session));
     let parts = Parts { agent, engine, session, registry, reach };
     let departure = attend(signals, &parts, &config, &facts.id).await;
-    _ = sd_notify::notify(&[NotifyState::Stopping]);
+    let status = match departure {
+        Departure::Drain => "leaving: units are stopped and given back",
+        Departure::Detach => "ending; units go on",
+    };
+    _ = sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status(status)]);
     ending::end(parts, departure, &config.units_directory).await;
     stop.send_replace(true);
     let closed = async { while servers.join_next().await.is_some() {} };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use fleet_registry::session::SessionEvent;
 use fleet_registry::store::{RangeRequest, Request};
 use fleet_registry::{Key, Layout, Store};
+use sd_notify::NotifyState;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -53,6 +54,7 @@ pub(super) fn follow(
                 event = session.recv() => event,
                 () = tokio::time::sleep_until(remind), if absent_since.is_some() => {
                     remind = Instant::now() + REMINDER;
+                    show("the registry cannot be reached; units go on as they are");
                     let why = match tokio::time::timeout(timeout, store.call(probe.clone())).await {
                         Ok(Ok(_)) => "it answers, but grants no lease".to_owned(),
                         Ok(Err(error)) => error.to_string(),
@@ -69,6 +71,7 @@ pub(super) fn follow(
                 Some(SessionEvent::Started { ttl, .. }) => {
                     if let Some(since) = absent_since.take() {
                         tracing::info!("the registry answers, after {} ms", since.elapsed().as_millis());
+                        show("in touch with the registry");
                     }
                     known.send_replace(Some(Acknowledged { at: Instant::now(), ttl }));
                 }
@@ -77,6 +80,7 @@ pub(super) fn follow(
                 }
                 Some(SessionEvent::Lost { .. }) => {
                     tracing::warn!("this machine's lease is lost: the registry did not answer for its whole length");
+                    show("the registry cannot be reached; units go on as they are");
                     absent_since = Some(Instant::now());
                     remind = Instant::now() + timeout;
                     known.send_replace(None);
@@ -86,6 +90,12 @@ pub(super) fn follow(
         }
     });
     Reach { lease }
+}
+
+/// Has `systemctl status` say it.
+fn show(status: &str) {
+    // Without systemd above there is nobody to show it.
+    _ = sd_notify::notify(&[NotifyState::Status(status)]);
 }
 
 /// What a person can do when the registry does not answer.

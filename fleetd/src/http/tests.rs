@@ -14,7 +14,8 @@ use std::time::Duration;
 use axum::body::Bytes;
 use fleet_registry::memory::MemoryStore;
 use fleet_registry::record::{
-    AppliedRecord, Assignment, ContentKey, Extra, FORMAT, MachineRecord, Record, ScheduleRecord, StateRecord, Target,
+    AppliedRecord, Assignment, ContentKey, Extra, FORMAT, MachineRecord, PeerEndpoint, Record, ScheduleRecord,
+    StateRecord, Target,
 };
 use fleet_registry::store::{
     Answer, DeleteRequest, ErrorKind, Operation, PutRequest, Request, StoreError, TxnRequest, WatchRequest, WatchStream,
@@ -188,13 +189,24 @@ impl Served {
     }
 
     async fn add_machine(&self, id: &str, metadata: &[(&str, &str)]) {
-        let record = MachineRecord {
+        let metadata = metadata.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        self.write(Key::Machine(machine(id)), &Self::machine_record(id, metadata, None)).await;
+    }
+
+    /// A machine with a peer port.
+    async fn add_machine_at(&self, id: &str, address: &str) {
+        let peer = PeerEndpoint { address: address.to_owned(), fingerprint: "0".repeat(64) };
+        self.write(Key::Machine(machine(id)), &Self::machine_record(id, BTreeMap::new(), Some(peer))).await;
+    }
+
+    fn machine_record(id: &str, metadata: BTreeMap<String, String>, peer: Option<PeerEndpoint>) -> MachineRecord {
+        MachineRecord {
             v: FORMAT,
             id: machine(id),
             hostname: format!("host-{id}"),
             address: Some("192.0.2.9".into()),
-            peer: None,
-            metadata: metadata.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            peer,
+            metadata,
             capacity: fleet_registry::record::Capacity::default(),
             version: "2".into(),
             boot_id: "b".into(),
@@ -204,8 +216,7 @@ impl Served {
             carries_registry: false,
             since: 0,
             extra: Extra::new(),
-        };
-        self.write(Key::Machine(machine(id)), &record).await;
+        }
     }
 
     /// Schedules units on a machine as the engine would: all that it is to run.

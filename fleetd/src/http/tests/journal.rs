@@ -49,3 +49,39 @@ async fn a_unit_on_no_machine_has_none() {
     assert_eq!(answer.status, 409);
     assert_eq!(answer.message(), "a.service is on no machine");
 }
+
+#[tokio::test]
+async fn of_a_machine_that_cannot_be_reached_says_which_and_why() {
+    let served = Served::new().await;
+    served.put_unit("a.service", "/bin/true", "launched").await;
+    let text = content("/bin/true");
+    let uid = served.client().units(&["a.service"]).await.unwrap().units[0].uid;
+    served.schedule("m2-somewhere", &[("a.service", uid, &text)], &[], 1).await;
+    served.report("m2-somewhere", "a.service", uid, &text, Some(Target::Launched)).await;
+    let shown = |list: &serde_json::Value| list["units"][0]["states"][0]["active"] == "active";
+    served.until("/fleet/v2/units", shown).await;
+    let lost = served.get("/fleet/v2/units/a.service/journal").await;
+    assert_eq!(lost.status, 502);
+    assert!(lost.message().contains("was on machine m2-somew, which is not present"), "{}", lost.body);
+
+    served.add_machine("m2-somewhere", &[]).await;
+    served.until("/fleet/v2/machines", |list| list["machines"][0]["id"] == "m2-somewhere").await;
+    let silent = served.get("/fleet/v2/units/a.service/status").await;
+    assert_eq!(silent.status, 502);
+    assert!(silent.message().contains("does not say where to reach it"), "{}", silent.body);
+
+    // A port that nobody listens on any more.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    served.add_machine_at("m2-somewhere", &address).await;
+    let limit = tokio::time::Instant::now() + Duration::from_secs(10);
+    loop {
+        let refused = served.get("/fleet/v2/units/a.service/status").await;
+        assert_eq!(refused.status, 502);
+        if refused.message().contains(&format!("failed to connect to the fleetd at {address}")) {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < limit, "{}", refused.body);
+    }
+}
