@@ -4,12 +4,19 @@
 //! that the store was there all the time, or when a whole lease has passed since the first read after a gap. And when
 //! too many are absent at once the brake goes on, and none is lost until it goes off.
 
-use std::collections::BTreeMap;
+mod census;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fleet_registry::record::{BrakeRecord, FORMAT, Versioned};
 use fleet_registry::{Evidence, Mono, Now, SessionEvent};
 use fleet_units::MachineId;
+
+use census::Census;
+
+/// While others are doubtful they are counted again this often in a lease.
+const RECOUNT: u32 = 20;
 
 /// What is known of one machine's presence.
 #[derive(Debug, Clone)]
@@ -55,6 +62,8 @@ struct Brake {
     record: BrakeRecord,
     /// Since when this fleetd knows of it.
     since: Mono,
+    /// Since when so many are back that it would not go on any more.
+    eased: Option<Mono>,
 }
 
 /// Who is there, and what is made of it.
@@ -70,12 +79,21 @@ pub(crate) struct Absence {
     /// The last linearizable read that succeeded: when it was sent, and when its answer came.
     read: Option<(Mono, Mono)>,
     brake: Option<Brake>,
+    census: Census,
 }
 
 impl Absence {
     pub(crate) fn new(ttl: Duration, hold: Duration) -> Self {
-        let evidence = Evidence::new();
-        Self { ttl, hold, evidence, outage_end: None, machines: BTreeMap::new(), read: None, brake: None }
+        Self {
+            ttl,
+            hold,
+            evidence: Evidence::new(),
+            outage_end: None,
+            machines: BTreeMap::new(),
+            read: None,
+            brake: None,
+            census: Census::None,
+        }
     }
 
     /// Takes in what the session said.
@@ -101,6 +119,7 @@ impl Absence {
     pub(crate) fn forget_all(&mut self) {
         self.machines.clear();
         self.brake = None;
+        self.census = Census::None;
     }
 
     /// A machine is there.
@@ -163,7 +182,7 @@ impl Absence {
                         sighting.state = State::Held { since, wall };
                     }
                 }
-                self.brake = Some(Brake { record: found.value.clone(), since: now.mono });
+                self.brake = Some(Brake { record: found.value.clone(), since: now.mono, eased: None });
             }
             (Some(brake), Some(found)) => brake.record.released |= found.value.released,
             (_, None) => {}
@@ -184,12 +203,50 @@ impl Absence {
     /// When to look again.
     pub(crate) fn wakeup(&self, now: Mono) -> Option<Mono> {
         if let Some(brake) = &self.brake {
-            return (!self.hold.is_zero()).then(|| brake.since + self.hold);
+            let held = (!self.hold.is_zero()).then(|| brake.since + self.hold);
+            let eased = brake.eased.map(|since| since + self.ttl);
+            return [held, eased].into_iter().flatten().min();
         }
         self.held().next()?;
+        if let Census::Done { asked_at, .. } = self.census
+            && self.is_proven(now)
+        {
+            return Some(asked_at + self.ttl / RECOUNT);
+        }
         // The session's next word changes what is trusted, and wakes us by itself.
         let (sent, answered) = self.read?;
         (self.gap_end(now)? <= sent).then(|| answered + self.ttl)
+    }
+
+    /// Whether the others are to be counted before absences are judged: see [`census`].
+    pub(crate) fn wants_census(&self, now: Mono) -> bool {
+        if self.brake.is_some() || !self.is_proven(now) {
+            return false;
+        }
+        let newest = self.machines.values().filter_map(|sighting| match sighting.state {
+            State::Held { since, .. } => Some(since),
+            _ => None,
+        });
+        match (newest.max(), &self.census) {
+            (None, _) | (_, Census::Asking { .. }) => false,
+            (Some(_), Census::None) => true,
+            (Some(newest), Census::Done { asked_at, .. }) => {
+                *asked_at < newest || now >= *asked_at + self.ttl / RECOUNT
+            }
+        }
+    }
+
+    /// At most so many machines are asked about.
+    pub(crate) const CENSUS_SAMPLE: usize = census::SAMPLE;
+
+    /// These calls ask how long leases still live; they stand for so many machines.
+    pub(crate) fn census_begins(&mut self, now: Mono, calls: BTreeSet<u64>, others: usize) {
+        self.census = Census::begin(now, calls, others);
+    }
+
+    /// One of them was answered. False if it is none of them.
+    pub(crate) fn census_answered(&mut self, call: u64, left: Option<Duration>) -> bool {
+        self.census.answered(call, left, self.ttl)
     }
 
     fn held(&self) -> impl Iterator<Item = (&MachineId, u64)> {
@@ -231,6 +288,7 @@ impl Absence {
             .values()
             .filter(|sighting| sighting.state == State::Present && sighting.known_since + self.ttl <= now.mono);
         let before = lost.len() + present.count();
+        let Census::Done { doubtful, .. } = self.census else { return None };
         if too_many(lost.len(), before) {
             let record = BrakeRecord {
                 v: FORMAT,
@@ -240,9 +298,14 @@ impl Absence {
                 released: false,
                 extra: BTreeMap::new(),
             };
-            self.brake = Some(Brake { record: record.clone(), since: now.mono });
+            self.brake = Some(Brake { record: record.clone(), since: now.mono, eased: None });
             return Some(Verdict::BrakeOn(record));
         }
+        // If those that are doubtful will be lost too, the brake comes before the first move.
+        if too_many(lost.len() + doubtful, before) {
+            return None;
+        }
+        self.census = Census::None;
         Some(Verdict::Lost(self.lose_all(true)))
     }
 
@@ -279,9 +342,12 @@ impl Absence {
                 _ => None,
             })
             .collect();
+        // Where some come back the others are given a lease to do so too.
+        let eased = !too_many(absent.len(), brake.record.present_before as usize);
+        brake.eased = eased.then(|| brake.eased.unwrap_or(now.mono));
         let why = if brake.record.released {
             "a person released it"
-        } else if !too_many(absent.len(), brake.record.present_before as usize) {
+        } else if absent.is_empty() || brake.eased.is_some_and(|since| now.mono >= since + self.ttl) {
             "machines came back"
         } else if !self.hold.is_zero() && now.mono >= brake.since + self.hold {
             "it held for engine_brake_hold"
@@ -320,6 +386,3 @@ impl Absence {
 fn too_many(lost: usize, present_before: usize) -> bool {
     lost >= 2 && lost * 2 > present_before
 }
-
-#[cfg(test)]
-mod tests;

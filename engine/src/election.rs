@@ -473,6 +473,3 @@ impl StateMachine for Election {
         [sensor, phase, self.standby.wakeup()].into_iter().flatten().min()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,15 +1,14 @@
 //! The engine's state machine: election, mirror and leader as one.
 
-use fleet_registry::record::LeaderRecord;
-use fleet_registry::store::{RangeRequest, Request};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use fleet_registry::record::{BrakeRecord, ContentKey, LeaderRecord};
+use fleet_registry::store::{RangeRequest, Request, ResponseBody};
 use fleet_registry::{
     CallId, Change, Contents, Key, Layout, Mirror, MirrorConfig, MirrorEffect, MirrorInput, Mono, Now, Owner,
     SessionEvent, StateMachine, StoreEffect, StoreEvent, View,
 };
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
-
-use fleet_registry::record::{BrakeRecord, ContentKey};
 use fleet_units::{MachineId, UnitName};
 
 use crate::absence::{Absence, Verdict};
@@ -57,6 +56,8 @@ pub enum EngineEffect {
     Store(StoreEffect),
     /// Tell people.
     Log(Report),
+    /// It stands differently now.
+    Status(EngineStatus),
     /// After [`EngineEvent::Resign`]: done.
     Resigned,
 }
@@ -97,6 +98,8 @@ pub struct Engine {
     /// A read that tells that the store is there, and when it was sent.
     probe: Option<(u64, Mono)>,
     absence_wakeup: Option<Mono>,
+    /// As last told.
+    told: EngineStatus,
 }
 
 impl Engine {
@@ -128,6 +131,7 @@ impl Engine {
             names: 0,
             probe: None,
             absence_wakeup: None,
+            told: EngineStatus::default(),
         }
     }
 
@@ -355,6 +359,7 @@ impl Engine {
             return;
         }
         self.probe(now, out);
+        self.census(now, out);
         match self.absence.judge(now) {
             None => {}
             Some(Verdict::Lost(machines)) => {
@@ -394,6 +399,30 @@ impl Engine {
         self.probe = Some((id.seq, now.mono));
     }
 
+    /// Asks how long the leases of the others still live, when absences are to be judged.
+    fn census(&mut self, now: Now, out: &mut Vec<EngineEffect>) {
+        if !self.absence.wants_census(now.mono) {
+            return;
+        }
+        let leases: Vec<i64> = self
+            .view
+            .machines
+            .iter()
+            .filter(|(id, _)| **id != self.config.machine)
+            .map(|(_, machine)| machine.lease)
+            .collect();
+        let step = leases.len().div_ceil(Absence::CENSUS_SAMPLE).max(1);
+        let mut calls = BTreeSet::new();
+        for lease in leases.iter().step_by(step) {
+            self.names += 1;
+            let id = CallId { owner: Owner::Engine, seq: PROBES + self.names };
+            let request = Request::LeaseTimeToLive { id: *lease, keys: false };
+            out.push(EngineEffect::Store(StoreEffect::Call { id, request }));
+            calls.insert(id.seq);
+        }
+        self.absence.census_begins(now.mono, calls, leases.len());
+    }
+
     fn store(&mut self, now: Now, event: StoreEvent, out: &mut Vec<EngineEffect>) {
         match (event.owner(), event) {
             (Owner::Mirror, event) => self.mirror(now, MirrorInput::Store(event), out),
@@ -403,6 +432,12 @@ impl Engine {
                     if result.is_ok() {
                         self.absence.read(sent, now.mono);
                     }
+                } else if id.seq > PROBES {
+                    let left = match result.map(|response| response.body) {
+                        Ok(ResponseBody::LeaseTimeToLive(lease)) => u64::try_from(lease.ttl).ok(),
+                        _ => None,
+                    };
+                    self.absence.census_answered(id.seq, left.map(Duration::from_secs));
                 } else {
                     self.with_leader(now, out, |leader, ground, wishes| {
                         leader.answered(ground.now, id.seq, result, wishes);
@@ -441,6 +476,11 @@ impl StateMachine for Engine {
         }
         self.decide(now, &mut out);
         self.absence_wakeup = self.leader.as_ref().and_then(|_| self.absence.wakeup(now.mono));
+        let status = self.status();
+        if self.told != status {
+            self.told = status.clone();
+            out.push(EngineEffect::Status(status));
+        }
         out
     }
 
@@ -449,6 +489,3 @@ impl StateMachine for Engine {
         [self.election.wakeup(), self.mirror.wakeup(), self.absence_wakeup, leader].into_iter().flatten().min()
     }
 }
-
-#[cfg(test)]
-mod tests;

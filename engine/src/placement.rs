@@ -19,7 +19,7 @@ mod slots;
 mod unit;
 
 pub use cluster::{Cluster, MAX_UNITS};
-pub use decision::{Blocker, Decision, Departure, Invalid, Outcome, Rejection, Rejections, RunnerUp, Tally};
+pub use decision::{Blocker, Choice, Decision, Departure, Invalid, Outcome, Rejection, Rejections, RunnerUp, Tally};
 pub use explain::Explanation;
 pub use facts::{MachineFacts, Presence, UnitSpec};
 pub use plan::MachinePlan;

@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleet_registry::shell::{DEFAULT_REQUEST_TIMEOUT, StoreShell, boot_now};
-use fleet_registry::{Now, SessionEvent, StateMachine, Store, StoreEvent};
+use fleet_registry::shell::{DEFAULT_REQUEST_TIMEOUT, Input, StoreShell, drive};
+use fleet_registry::{SessionEvent, Store};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -79,47 +79,43 @@ async fn run(
     status: watch::Sender<EngineStatus>,
     timeout: Duration,
 ) {
-    let (events, mut answers) = mpsc::unbounded_channel::<StoreEvent>();
+    let (events, mut answers) = mpsc::unbounded_channel();
     let shell = StoreShell::new(store, timeout, events);
-    loop {
-        let event = tokio::select! {
-            biased;
-            Some(()) = resign.recv() => EngineEvent::Resign,
-            Some(event) = session.recv() => EngineEvent::Session(event),
-            Some(event) = answers.recv() => EngineEvent::Store(event),
-            () = sleep_until(engine.wakeup()) => EngineEvent::Tick,
-        };
-        for effect in engine.step(boot_now(), event) {
-            if perform(&shell, effect).is_break() {
+    let (inputs, mut own) = mpsc::unbounded_channel();
+    // Its owner speaks on two channels, the engine hears one. It ends with the engine: the inputs have no reader then.
+    let merge = async move {
+        loop {
+            let event = tokio::select! {
+                Some(()) = resign.recv() => EngineEvent::Resign,
+                Some(event) = session.recv() => EngineEvent::Session(event),
+                else => return std::future::pending::<()>().await,
+            };
+            if inputs.send(event).is_err() {
                 return;
             }
         }
-        status.send_if_modified(|status| {
-            let new = engine.status();
-            let changed = *status != new;
-            *status = new;
-            changed
-        });
-    }
-}
-
-fn perform(shell: &StoreShell, effect: EngineEffect) -> ControlFlow<()> {
-    match effect {
-        EngineEffect::Store(effect) => shell.perform(effect),
-        EngineEffect::Log(report) => log(&report),
-        EngineEffect::Resigned => return ControlFlow::Break(()),
-    }
-    ControlFlow::Continue(())
-}
-
-/// Waits until a time of CLOCK_BOOTTIME; for ever without one.
-async fn sleep_until(at: Option<Duration>) {
-    match at {
-        Some(at) => {
-            let Now { mono, .. } = boot_now();
-            tokio::time::sleep(at.saturating_sub(mono)).await;
+    };
+    let to_event = |input| match input {
+        Input::Store(event) => EngineEvent::Store(event),
+        Input::Own(event) => event,
+        Input::Tick => EngineEvent::Tick,
+    };
+    let on_effect = |effect| {
+        match effect {
+            EngineEffect::Store(effect) => shell.perform(effect),
+            EngineEffect::Log(report) => log(&report),
+            EngineEffect::Status(new) => drop(status.send_replace(new)),
+            EngineEffect::Resigned => return ControlFlow::Break(()),
         }
-        None => std::future::pending().await,
+        ControlFlow::Continue(())
+    };
+    tokio::select! {
+        result = drive(&mut engine, &mut answers, &mut own, to_event, on_effect) => {
+            if let Err(error) = result {
+                tracing::error!(%error, "the engine ends: the kernel gives no timer");
+            }
+        }
+        () = merge => {}
     }
 }
 

@@ -267,6 +267,44 @@ pub struct RunnerUp {
     pub carries_registry: bool,
 }
 
+/// Why a machine was chosen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Choice {
+    /// No other can take the unit.
+    Only,
+    /// It comes before another in the order.
+    Before {
+        /// How many units the chosen one had.
+        load: u32,
+        /// Who would have been next.
+        runner_up: RunnerUp,
+    },
+    /// The units that it must be with are there.
+    Beside {
+        /// One of them.
+        peer: UnitName,
+    },
+    /// It has not left there yet.
+    StillThere,
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Only => f.write_str("no other machine can take it"),
+            Self::Before { load, runner_up: next } if next.load > *load => {
+                write!(f, "least loaded ({}, {} has {})", units(*load), next.machine.short(), next.load)
+            }
+            Self::Before { load, runner_up: next } => {
+                write!(f, "as loaded as {} ({}), ", next.machine.short(), units(*load))?;
+                f.write_str(if next.carries_registry { "which carries the registry" } else { "first by id" })
+            }
+            Self::Beside { peer } => write!(f, "{peer} is there"),
+            Self::StillThere => f.write_str("it has not left there yet"),
+        }
+    }
+}
+
 /// What was decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -274,12 +312,8 @@ pub enum Outcome {
     Placed {
         /// Which.
         machine: MachineId,
-        /// How many units that had before.
-        load: u32,
-        /// Who would have been next.
-        runner_up: Option<RunnerUp>,
-        /// The unit beside which it had to be, if that decided.
-        beside: Option<UnitName>,
+        /// Why that one.
+        why: Choice,
     },
     /// It stays where it is.
     Kept {
@@ -333,27 +367,7 @@ impl Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Placed { machine, beside: Some(peer), .. } => {
-                write!(f, "on {}, where {peer} is", machine.short())
-            }
-            Self::Placed { machine, load, runner_up, .. } => {
-                write!(f, "on {}: ", machine.short())?;
-                match runner_up {
-                    None => f.write_str("no other machine can take it"),
-                    Some(next) if next.load > *load => {
-                        write!(f, "least loaded ({}, {} has {})", units(*load), next.machine.short(), next.load)
-                    }
-                    Some(next) if next.carries_registry => {
-                        write!(
-                            f,
-                            "as loaded as {} ({}), which carries the registry",
-                            next.machine.short(),
-                            units(*load)
-                        )
-                    }
-                    Some(next) => write!(f, "as loaded as {} ({}), first by id", next.machine.short(), units(*load)),
-                }
-            }
+            Self::Placed { machine, why } => write!(f, "on {}: {why}", machine.short()),
             Self::Kept { machine } => write!(f, "stays on {}", machine.short()),
             Self::Waiting { on } => on.fmt(f),
             Self::Unplaceable { rejections } => rejections.fmt(f),
@@ -382,6 +396,8 @@ pub enum Departure {
     Rejected(Rejection),
     /// The units that it must be with are elsewhere.
     Regrouped,
+    /// It is global no more, and stays on one machine.
+    NotGlobal,
     /// The machine is lost.
     Lost,
 }
@@ -394,6 +410,7 @@ impl fmt::Display for Departure {
             Self::Invalid(why) => why.fmt(f),
             Self::Rejected(rejection) => write!(f, "the machine {rejection}"),
             Self::Regrouped => f.write_str("must be with its peers"),
+            Self::NotGlobal => f.write_str("global no more"),
             Self::Lost => f.write_str("the machine is lost"),
         }
     }
@@ -417,11 +434,21 @@ pub struct Decision {
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.unit)?;
-        for (machine, why) in &self.left {
-            write!(f, " leaves {} ({why}),", machine.short())?;
+        match &self.left[..] {
+            few if few.len() <= 3 => {
+                for (machine, why) in few {
+                    write!(f, " leaves {} ({why}),", machine.short())?;
+                }
+            }
+            many => write!(f, " leaves {} machines ({}),", many.len(), many[0].1)?,
         }
-        for machine in &self.joined {
-            write!(f, " starts on {},", machine.short())?;
+        match self.joined.len() {
+            0..=3 => {
+                for machine in &self.joined {
+                    write!(f, " starts on {},", machine.short())?;
+                }
+            }
+            many => write!(f, " starts on {many} machines,")?,
         }
         write!(f, " {}", self.outcome)
     }

@@ -250,10 +250,13 @@ impl Cluster {
         };
         let anchor = stay.iter().copied().find(|unit| self.units[*unit].places.contains(&machine));
         for &unit in &stay {
-            self.take_off_present(unit, Some(machine), |_| Departure::Regrouped);
+            let is_here = self.units[unit].places.contains(&machine);
+            let why = if is_here { Departure::NotGlobal } else { Departure::Regrouped };
+            self.take_off_present(unit, Some(machine), |_| why.clone());
             if self.units[unit].places.contains(&machine) {
                 // A unit that was global may be listed by lost machines too.
-                let lost: Vec<MachineIx> = self.units[unit].places.iter().copied().filter(|&at| at != machine).collect();
+                let lost: Vec<MachineIx> =
+                    self.units[unit].places.iter().copied().filter(|&at| at != machine).collect();
                 for at in lost {
                     self.take_off(unit, at, Departure::Lost);
                 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fleet_units::UnitName;
 
 use super::cluster::{Cluster, MAX_UNITS};
-use super::decision::{Blocker, Decision, Departure, Invalid, Outcome, Rejection, Rejections, RunnerUp};
+use super::decision::{Blocker, Choice, Decision, Departure, Invalid, Outcome, Rejection, Rejections, RunnerUp};
 use super::facts::Presence;
 use super::group::Placement;
 use super::slots::{MachineIx, UnitIx};
@@ -136,17 +136,16 @@ impl Cluster {
         if let Some(on) = self.holder(&[unit], machine) {
             return self.conclude(unit, Outcome::Waiting { on });
         }
-        let load = self.machines[machine].load();
-        let beside = Some(self.units[peer].name.clone());
+        let why = Choice::Beside { peer: self.units[peer].name.clone() };
         self.give(unit, machine);
-        let id = self.machines[machine].facts.id.clone();
-        self.conclude(unit, Outcome::Placed { machine: id, load, runner_up: None, beside });
+        let machine = self.machines[machine].facts.id.clone();
+        self.conclude(unit, Outcome::Placed { machine, why });
     }
 
     /// Gives one machine to all of these, or to none.
     fn place_together(&mut self, members: &[UnitIx]) {
-        let found = self.find_return(members).map(|machine| (machine, None)).or_else(|| self.find_machine(members));
-        let Some((machine, runner_up)) = found else {
+        let returns = || Some((self.find_return(members)?, Choice::StillThere));
+        let Some((machine, why)) = returns().or_else(|| self.find_machine(members)) else {
             let outcome = self.nowhere(members);
             for &unit in members {
                 self.conclude(unit, outcome.clone());
@@ -159,15 +158,14 @@ impl Cluster {
             }
             return;
         }
-        let load = self.machines[machine].load();
-        let id = self.machines[machine].facts.id.clone();
+        let machine_id = self.machines[machine].facts.id.clone();
         for (n, &unit) in members.iter().enumerate() {
             self.give(unit, machine);
-            let (runner_up, beside) = match n {
-                0 => (runner_up.clone(), None),
-                _ => (None, Some(self.units[members[0]].name.clone())),
+            let why = match n {
+                0 => why.clone(),
+                _ => Choice::Beside { peer: self.units[members[0]].name.clone() },
             };
-            self.conclude(unit, Outcome::Placed { machine: id.clone(), load, runner_up, beside });
+            self.conclude(unit, Outcome::Placed { machine: machine_id.clone(), why });
         }
     }
 
@@ -180,19 +178,20 @@ impl Cluster {
         only.then_some(machine)
     }
 
-    /// The best machine that can take all of these, and the next best.
-    fn find_machine(&self, members: &[UnitIx]) -> Option<(MachineIx, Option<RunnerUp>)> {
+    /// The best machine that can take all of these, and why it is the best.
+    fn find_machine(&self, members: &[UnitIx]) -> Option<(MachineIx, Choice)> {
         let mut candidates = self.candidates(members).filter(|&machine| self.rejection_of(members, machine).is_none());
         let best = candidates.next()?;
         drop(candidates);
         let after = self.candidates(members).skip_while(|&machine| machine != best).skip(1).take(RUNNER_UP_TRIES);
         let mut after = after.filter(|&machine| self.rejection_of(members, machine).is_none());
-        let runner_up = after.next().map(|machine| {
+        let why = after.next().map_or(Choice::Only, |machine| {
             let entry = &self.machines[machine];
             let carries_registry = entry.facts.carries_registry && !self.machines[best].facts.carries_registry;
-            RunnerUp { machine: entry.facts.id.clone(), load: entry.load(), carries_registry }
+            let runner_up = RunnerUp { machine: entry.facts.id.clone(), load: entry.load(), carries_registry };
+            Choice::Before { load: self.machines[best].load(), runner_up }
         });
-        Some((best, runner_up))
+        Some((best, why))
     }
 
     /// The machines worth trying, best first.
@@ -284,7 +283,14 @@ impl Cluster {
         } else {
             self.pending.remove(&unit);
         }
-        self.units[unit].outcome = outcome;
+        // Why it was placed there is still why it is there.
+        let placed = match (&self.units[unit].outcome, &outcome) {
+            (Outcome::Placed { machine: before, .. }, Outcome::Kept { machine }) => before == machine,
+            _ => false,
+        };
+        if !placed {
+            self.units[unit].outcome = outcome;
+        }
     }
 
     /// What changed, unit by unit, in the order of their names.
@@ -298,9 +304,7 @@ impl Cluster {
             let joined = arrivals.remove(&unit).unwrap_or_default();
             let outcome = entry.outcome.clone();
             let uid = entry.spec.as_ref().map_or(0, |spec| spec.uid);
-            // A unit that was placed and now stays there is no news.
-            let same = before == outcome
-                || matches!((&before, &outcome), (Outcome::Placed { machine: a, .. }, Outcome::Kept { machine: b }) if a == b);
+            let same = before == outcome;
             if !same || !left.is_empty() || !joined.is_empty() {
                 decisions.push(Decision { unit: entry.name.clone(), uid, left, joined, outcome });
             }

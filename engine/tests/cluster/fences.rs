@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use fleet_registry::Key;
 use fleet_registry::loopback::{Connection, Fault};
 use fleet_registry::record::{FORMAT, ScheduleRecord};
 use fleet_registry::store::{Compare, CompareTarget, Request};
-use fleet_registry::Key;
 
 use crate::rig::{Rig, TTL, machine, unit};
 

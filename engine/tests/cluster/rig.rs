@@ -13,7 +13,9 @@ use fleet_registry::record::{
     AppliedRecord, Assignment, BrakeRecord, Capacity, ContentRecord, FORMAT, LeaderRecord, MachineRecord, NoteRecord,
     OperatorRecord, Record, ScheduleRecord, UnitRecord,
 };
-use fleet_registry::store::{DeleteRequest, KeyValue, Operation, PutRequest, RangeRequest, Request, ResponseBody, TxnRequest};
+use fleet_registry::store::{
+    DeleteRequest, KeyValue, Operation, PutRequest, RangeRequest, Request, ResponseBody, TxnRequest,
+};
 use fleet_registry::{
     Key, Layout, Mono, Now, Owner, Session, SessionConfig, SessionEffect, SessionEvent, SessionInput, StateMachine,
     StoreEffect,
@@ -73,7 +75,14 @@ impl Rig {
 
     pub(crate) fn empty() -> Self {
         let (memory, layout) = (Memory::new(1), Layout::default());
-        Self { memory, now: Duration::from_secs(1000), nodes: Vec::new(), layout, hold: Duration::from_secs(300), lives: 0 }
+        Self {
+            memory,
+            now: Duration::from_secs(1000),
+            nodes: Vec::new(),
+            layout,
+            hold: Duration::from_secs(300),
+            lives: 0,
+        }
     }
 
     pub(crate) fn add(&mut self, name: &str, metadata: &[(&str, &str)], carries_registry: bool) {
@@ -189,7 +198,8 @@ impl Rig {
         let mut success = BTreeMap::new();
         for (name, text, desired) in units {
             let file = UnitFile::parse(text).expect("a unit file");
-            let content = ContentRecord { v: FORMAT, text: text.to_string(), drop_ins: BTreeMap::new(), extra: BTreeMap::new() };
+            let content =
+                ContentRecord { v: FORMAT, text: text.to_string(), drop_ins: BTreeMap::new(), extra: BTreeMap::new() };
             let record = UnitRecord {
                 v: FORMAT,
                 content: content.key(),
@@ -377,8 +387,12 @@ impl Rig {
         }
         node.runs = schedule.units;
         node.applied = schedule.generation;
-        let record =
-            AppliedRecord { v: FORMAT, generation: schedule.generation, boot_id: "boot".to_owned(), extra: BTreeMap::new() };
+        let record = AppliedRecord {
+            v: FORMAT,
+            generation: schedule.generation,
+            boot_id: "boot".to_owned(),
+            extra: BTreeMap::new(),
+        };
         let key = Key::Applied(self.nodes[n].id.clone());
         self.put(&key, &record);
     }
@@ -444,9 +458,11 @@ impl Rig {
         let until = self.now + time;
         loop {
             self.instant();
-            let wakeups = self.nodes.iter().filter(|node| node.alive).flat_map(|node| {
-                [node.session.wakeup(), node.engine.wakeup(), node.link.next_deadline()]
-            });
+            let wakeups = self
+                .nodes
+                .iter()
+                .filter(|node| node.alive)
+                .flat_map(|node| [node.session.wakeup(), node.engine.wakeup(), node.link.next_deadline()]);
             let next = wakeups.chain([self.memory.next_deadline()]).flatten().min();
             match next {
                 Some(next) if next <= until => self.now = next.max(self.now + Duration::from_micros(1)),

@@ -17,7 +17,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use fleet_engine::placement::{MachineFacts, Presence};
-use fleet_units::DesiredState;
+use fleet_registry::record::{Assignment, Target};
+use fleet_units::{DesiredState, UnitName};
 
 use crate::model::{Model, machine, unit};
 
@@ -93,7 +94,11 @@ fn plan(model: &mut Model, out: &mut String) {
         let _ = writeln!(out, "> {decision}");
     }
     for plan in &plans {
-        let units: Vec<&str> = plan.units.keys().map(|name| name.as_str()).collect();
+        let word = |(name, given): (&UnitName, &Assignment)| match given.target {
+            Target::Launched => name.to_string(),
+            Target::Loaded => format!("{name} (loaded)"),
+        };
+        let units: Vec<String> = plan.units.iter().map(word).collect();
         let units = if units.is_empty() { "nothing".to_owned() } else { units.join(" ") };
         let leaving: Vec<&str> = plan.leaving.keys().map(|name| name.as_str()).collect();
         let leaving = if leaving.is_empty() { String::new() } else { format!(", leaving {}", leaving.join(" ")) };

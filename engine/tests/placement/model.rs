@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fleet_engine::placement::{Cluster, Decision, MachineFacts, MachinePlan, Presence, UnitSpec};
-use fleet_registry::record::ContentKey;
+use fleet_registry::record::{Assignment, ContentKey};
 use fleet_units::{DesiredState, MachineId, Requirements, UnitFile, UnitName};
 
 /// A unit as submitted.
@@ -19,7 +19,7 @@ pub(crate) struct Unit {
 /// A machine's schedule as written, and how far it is with it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Written {
-    pub(crate) units: BTreeSet<UnitName>,
+    pub(crate) units: BTreeMap<UnitName, Assignment>,
     pub(crate) leaving: BTreeMap<UnitName, u64>,
     pub(crate) generation: u64,
 }
@@ -120,14 +120,13 @@ impl Model {
         let mut plans = self.cluster.take_plan();
         plans.retain(|plan| {
             let written = self.written.entry(plan.id.clone()).or_default();
-            let units: BTreeSet<UnitName> = plan.units.keys().cloned().collect();
-            let same = units == written.units && plan.leaving.values().all(Option::is_some);
+            let same = plan.units == written.units && plan.leaving.values().all(Option::is_some);
             if same {
                 return false;
             }
             written.generation += 1;
             let generation = written.generation;
-            written.units = units;
+            written.units = plan.units.clone();
             written.leaving =
                 plan.leaving.iter().map(|(name, given)| (name.clone(), given.unwrap_or(generation))).collect();
             self.cluster.set_generation(&plan.id, generation);
@@ -145,7 +144,7 @@ impl Model {
     }
 
     /// The same facts told to an engine that knows nothing yet, as to a new leader.
-    pub(crate) fn from_scratch(&self) -> Model {
+    pub(crate) fn told_anew(&self) -> Model {
         let mut cluster = Cluster::new();
         for facts in self.machines.values() {
             cluster.set_machine(facts.clone());
@@ -155,7 +154,7 @@ impl Model {
         }
         for (id, written) in &self.written {
             let leaving = written.leaving.iter().map(|(name, &generation)| (name, generation));
-            cluster.set_schedule(id, written.units.iter(), leaving);
+            cluster.set_schedule(id, written.units.keys(), leaving);
         }
         Model { cluster, ..self.clone() }
     }
@@ -164,7 +163,7 @@ impl Model {
     pub(crate) fn listed(&self) -> BTreeMap<UnitName, BTreeSet<MachineId>> {
         let mut listed: BTreeMap<UnitName, BTreeSet<MachineId>> = BTreeMap::new();
         for (id, written) in &self.written {
-            for name in &written.units {
+            for name in written.units.keys() {
                 listed.entry(name.clone()).or_default().insert(id.clone());
             }
         }

@@ -63,14 +63,14 @@ impl Model {
         let written = &self.written[id];
         self.is_open(id)
             && names.iter().all(|name| {
-                let occupants = written.units.iter().chain(written.leaving.keys());
+                let occupants = written.units.keys().chain(written.leaving.keys());
                 self.suits(name, id)
                     && occupants.clone().all(|other| !self.conflict(name, other))
-                    && written.units.iter().all(|other| !self.drives_away(other, name))
+                    && written.units.keys().all(|other| !self.drives_away(other, name))
                     && names.iter().all(|other| !self.conflict(name, other))
-                    && self.peers(name).all(|peer| {
-                        names.contains(peer) || (self.global(peer) && written.units.contains(peer))
-                    })
+                    && self
+                        .peers(name)
+                        .all(|peer| names.contains(peer) || (self.global(peer) && written.units.contains_key(peer)))
             })
     }
 
@@ -81,7 +81,7 @@ impl Model {
     /// Whether a unit may still run on some machine.
     fn may_run_somewhere(&self, name: &UnitName) -> bool {
         self.written.iter().any(|(id, written)| {
-            !self.is_gone(id) && (written.units.contains(name) || written.leaving.contains_key(name))
+            !self.is_gone(id) && (written.units.contains_key(name) || written.leaving.contains_key(name))
         })
     }
 
@@ -144,11 +144,11 @@ impl Model {
         for peer in self.peers(name) {
             // On its way here, but not given back by another machine yet.
             let comes = self.written.values().any(|written| written.leaving.contains_key(peer));
-            if !self.written[id].units.contains(peer) && !comes {
+            if !self.written[id].units.contains_key(peer) && !comes {
                 broken(&format!("{peer} is not here"));
             }
         }
-        for other in &self.written[id].units {
+        for other in self.written[id].units.keys() {
             if self.conflict(name, other) {
                 broken(&format!("conflicts with {other}"));
             }
@@ -165,14 +165,13 @@ impl Model {
         for name in self.units.keys().filter(|name| self.wanted(name)) {
             if self.global(name) {
                 let everywhere = self.machines.keys().filter(|id| self.could_take(std::slice::from_ref(name), id));
-                let missing = everywhere.filter(|id| !self.written[*id].units.contains(name));
+                let missing = everywhere.filter(|id| !self.written[*id].units.contains_key(name));
                 found.extend(missing.map(|id| format!("global {name} is not on {id}")));
                 continue;
             }
             let tied = self.tied(name);
-            let settled = |unit: &UnitName| {
-                !self.wanted(unit) || listed.contains_key(unit) || self.may_run_somewhere(unit)
-            };
+            let settled =
+                |unit: &UnitName| !self.wanted(unit) || listed.contains_key(unit) || self.may_run_somewhere(unit);
             if tied.iter().any(settled) {
                 continue;
             }

@@ -140,7 +140,7 @@ fn plan_and_check(model: &mut Model) -> Result<(), TestCaseError> {
     let mut again = model.clone();
     let (decisions, plans) = again.plan();
     prop_assert!(decisions.is_empty() && plans.is_empty(), "not at rest: {decisions:?} {plans:?}");
-    let mut fresh = model.from_scratch();
+    let mut fresh = model.told_anew();
     fresh.plan();
     prop_assert_eq!(fresh.listed(), after, "a new leader decides otherwise");
     for name in model.units.keys() {
