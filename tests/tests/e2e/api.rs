@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use fleet_tests::cluster::Cluster;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, SLEEPER, curl, once, until, view};
+use crate::support::{Answer, Person, SLEEPER, curl, once, until, view};
 
 const JSON: [&str; 4] = ["--header", "Content-Type: application/json", "--data-binary", "@-"];
 
@@ -12,7 +12,7 @@ const JSON: [&str; 4] = ["--header", "Content-Type: application/json", "--data-b
 /// deleted as ever.
 #[test]
 fn version_1_serves_programs_written_for_fleet() {
-    Cluster::builder().machines(2).run(|cluster| {
+    Cluster::builder().machines(2).option_on(2, "listen", "192.0.2.2:49153").run(|cluster| {
         cluster.wait_machines(2)?;
         let options = json!([{"section": "Service", "name": "ExecStart", "value": "/bin/sleep infinity"}]);
         let body = json!({"desiredState": "launched", "options": options}).to_string();
@@ -32,6 +32,10 @@ fn version_1_serves_programs_written_for_fleet() {
         let machines: Value = get(cluster, "/v1-alpha/machines")?;
         assert_eq!(machines["machines"][1]["primaryIP"], "192.0.2.2");
         assert_eq!(get(cluster, "/fleet/v1/units")?["units"][0]["name"], "old.service");
+        // Over TCP where that was asked for, from another machine.
+        let person = Person::at(cluster, 1);
+        let list = person.fleetctl("--endpoint=http://192.0.2.2:49153 list-units --no-legend --fields=unit,sub")?;
+        assert_eq!(list.split_whitespace().collect::<Vec<_>>(), ["old.service", "running"]);
 
         let stop = send(cluster, "PUT", "/fleet/v1/units/old.service", r#"{"desiredState":"inactive"}"#)?;
         assert_eq!(stop.status, 204, "{stop:?}");

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use fleet_tests::cluster::Cluster;
 
-use crate::support::{Person, assert_never_two, once, spans, telling, until};
+use crate::support::{Person, assert_never_two, once, settled, spans, telling, until};
 
 const UNITS: [&str; 4] = ["t@1.service", "t@2.service", "t@3.service", "t@4.service"];
 
@@ -31,7 +31,7 @@ fn units_move_when_fleetd_is_stopped_and_when_a_machine_shuts_down() {
         // Back again, they are given what comes next, and nothing is moved for their sake.
         cluster.node(2).exec(["systemctl", "start", "fleet.service"])?.ok()?;
         cluster.node(3).boot()?;
-        cluster.wait_machines(4)?;
+        settled(cluster, 1, 4)?;
         person.fleetctl("start t@5.service t@6.service")?;
         let runs = once(cluster, &["t@5.service", "t@6.service"])?;
         let mut new: Vec<u8> = runs.values().map(|run| run.machine).collect();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use fleet_tests::cluster::{Cluster, Registry};
 
-use crate::support::{Person, SLEEPER, machines, once, runs, throughout, until};
+use crate::support::{Person, SLEEPER, once, runs, settled, throughout};
 
 const UNITS: [&str; 6] = ["u@1.service", "u@2.service", "u@3.service", "u@4.service", "u@5.service", "u@6.service"];
 
@@ -43,11 +43,7 @@ fn an_outage_of_etcd_for_three_leases_moves_nothing() {
         cluster.wait_machines(3)?;
         throughout(Duration::from_secs(5), "units were touched after the outage", unchanged)?;
 
-        until("no machine is trusted again", || {
-            let list = machines(cluster, 1)?;
-            ensure!(list.machines.iter().all(|machine| !machine.catching_up), "{list:?}");
-            Ok(())
-        })?;
+        settled(cluster, 1, 3)?;
         person.fleetctl("start u@7.service")?;
         once(cluster, &["u@7.service"])?;
         unchanged()

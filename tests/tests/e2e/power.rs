@@ -1,11 +1,11 @@
-//! Machines that lose their power.
+//! Machines that lose their power, or their network.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use fleet_tests::cluster::{Cluster, Registry};
 
-use crate::support::{Person, Run, Runs, SLEEPER, leader, once, runs, until, within};
+use crate::support::{Person, Run, Runs, SLEEPER, leader, machines, once, runs, settled, throughout, until, within};
 
 const UNITS: [&str; 8] = [
     "u@1.service",
@@ -58,8 +58,7 @@ fn units_of_the_leaders_machine_run_elsewhere_after_its_power_loss() {
         assert_ne!(until("no machine leads", || leader(cluster, witness))?, lost);
 
         cluster.node(lost).boot()?;
-        cluster.wait_machines(4)?;
-        // It has been given the next unit: so it has carried out all that was wanted of it before.
+        settled(cluster, witness, 4)?;
         let person = Person::at(cluster, witness);
         person.save("u@.service", SLEEPER)?;
         person.fleetctl("start u@9.service")?;
@@ -69,6 +68,87 @@ fn units_of_the_leaders_machine_run_elsewhere_after_its_power_loss() {
             "the empty machine is given the next"
         );
         assert_eq!(runs(cluster, &UNITS)?, after, "the machine's return touched units");
+        Ok(())
+    });
+}
+
+/// A person would have units twice for good: a machine that was cut off for longer than the lease runs on, as nobody can
+/// tell it otherwise; back again, it gives up what was given to others meanwhile, and nothing else.
+#[test]
+fn a_machine_that_was_cut_off_gives_up_what_others_have() {
+    Cluster::builder().machines(3).agent_ttl("2s").run(|cluster| {
+        cluster.wait_machines(3)?;
+        let person = Person::at(cluster, 1);
+        let node = cluster.node(2);
+        person.save("u@.service", SLEEPER)?;
+        person.save("pinned.service", format!("{SLEEPER}[X-Fleet]\nMachineID={}\n", node.machine_id()))?;
+        person.fleetctl("start u@1.service u@2.service u@3.service u@4.service pinned.service")?;
+        let units = ["u@1.service", "u@2.service", "u@3.service", "u@4.service"];
+        let before = once(cluster, &units)?;
+        let pinned = once(cluster, &["pinned.service"])?;
+        let moving: Vec<&str> = units.into_iter().filter(|unit| before[*unit].machine == 2).collect();
+        assert!(!moving.is_empty(), "nothing runs on the machine to cut off: {before:?}");
+
+        node.cut_network()?;
+        until("units are not given to others", || {
+            moving.iter().try_for_each(|unit| {
+                let on = cluster.running_on(unit);
+                ensure!(on.len() == 2 && on.contains(&2), "{unit} runs on {on:?}");
+                Ok(())
+            })
+        })?;
+        assert_eq!(runs(cluster, &["pinned.service"])?, pinned);
+        node.restore_network()?;
+        let after = once(cluster, &units)?;
+        assert!(after.values().all(|run| run.machine != 2), "{after:?}");
+        for unit in units.iter().filter(|unit| !moving.contains(unit)) {
+            assert_eq!(after[*unit], before[*unit], "{unit} was touched");
+        }
+        cluster.wait_machines(3)?;
+        assert_eq!(runs(cluster, &["pinned.service"])?, pinned, "what is still its own was touched");
+        // What fleet says of it is what is.
+        let list = person.fleetctl("list-units --no-legend --fields=unit,active,machine")?;
+        assert_eq!(list.lines().filter(|line| line.contains("active")).count(), 5, "{list}");
+        Ok(())
+    });
+}
+
+/// An operator whose switch fails would see everything pile up on the few machines that still have a network, and move
+/// again when it is back: once most machines are lost within a lease, nothing moves any more, and the log says so.
+#[test]
+fn when_most_machines_are_lost_at_once_the_rest_is_left_alone() {
+    Cluster::builder().machines(5).agent_ttl("2s").run(|cluster| {
+        cluster.wait_machines(5)?;
+        let person = Person::at(cluster, 1);
+        person.save("u@.service", SLEEPER)?;
+        person.fleetctl(&format!("start {}", UNITS.join(" ")))?;
+        let before = once(cluster, &UNITS)?;
+        for machine in 2..=5 {
+            cluster.node(machine).cut_network()?;
+        }
+        until("the machines are not lost", || {
+            let list = machines(cluster, 1)?;
+            ensure!(list.machines.len() == 1, "{list:?}");
+            Ok(())
+        })?;
+        // Leases end one by one: what was on the first two of the lost machines was given to others by then.
+        let moved = || UNITS.iter().filter(|unit| cluster.running_on(unit).len() > 1).count();
+        throughout(Duration::from_secs(5), "units were moved", || {
+            let moved = moved();
+            ensure!(moved <= 4, "{moved} of 8 units were moved");
+            Ok(())
+        })?;
+        let log = cluster.node(1).exec(["journalctl", "--no-pager", "-u", "fleet", "-o", "cat"])?.ok()?;
+        assert!(log.contains("brake"), "nothing of it in the log: {log}");
+        for machine in 2..=5 {
+            cluster.node(machine).restore_network()?;
+        }
+        settled(cluster, 1, 5)?;
+        let after = once(cluster, &UNITS)?;
+        let touched = UNITS.iter().filter(|unit| after[**unit] != before[**unit]).count();
+        assert!(touched <= 4, "before: {before:#?}\nafter: {after:#?}");
+        person.fleetctl("start u@9.service")?;
+        once(cluster, &["u@9.service"])?;
         Ok(())
     });
 }

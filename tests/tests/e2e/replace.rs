@@ -21,17 +21,17 @@ fn templates_make_instances_and_replacing_keeps_the_machine() {
         person.fleetctl("start web@1.service web@2.service")?;
         let units = ["web@1.service", "web@2.service"];
         let before = once(cluster, &units)?;
-        assert_eq!(last_line(person, "web@2")?, "first 2");
+        said(person, "web@2", "first 2")?;
         assert!(person.refused(1, "start web@.service")?.contains("cannot activate template \"web@.service\""));
 
         // Another text: a warning, and nothing else, until it is asked for.
         person.save("web@.service", text("second"))?;
-        let said = person.types("start web@1.service")?;
-        assert!(said.success() && said.stderr.contains("Add --replace to override"), "{said:?}");
+        let warned = person.types("start web@1.service")?;
+        assert!(warned.success() && warned.stderr.contains("Add --replace to override"), "{warned:?}");
         assert_eq!(runs(cluster, &units)?, before);
         person.fleetctl("start --replace web@1.service")?;
         let after = runs(cluster, &units)?;
-        assert_eq!(last_line(person, "web@1")?, "second 1");
+        said(person, "web@1", "second 1")?;
         assert_eq!(after["web@1.service"].machine, before["web@1.service"].machine, "--replace moved the unit");
         assert_ne!(after["web@1.service"].invocation, before["web@1.service"].invocation);
         assert_eq!(after["web@2.service"], before["web@2.service"], "the other instance was touched");
@@ -44,8 +44,13 @@ fn templates_make_instances_and_replacing_keeps_the_machine() {
     });
 }
 
-fn last_line(person: Person<'_>, unit: &str) -> Result<String> {
-    Ok(person.fleetctl(&format!("journal -n 1 --output=cat {unit}"))?.trim_end().to_owned())
+/// Waits until the unit's journal has this line.
+fn said(person: Person<'_>, unit: &str, line: &str) -> Result<()> {
+    until("the unit does not say it", || {
+        let journal = person.fleetctl(&format!("journal --output=cat {unit}"))?;
+        ensure!(journal.lines().any(|said| said == line), "{journal}");
+        Ok(())
+    })
 }
 
 /// A person with many units would lose their patience: two hundred are started by one command, spread evenly, listed,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use fleet_tests::lab::{holds, poll};
 
-pub(crate) use asking::{Answer, curl, leader, machines, patch_metadata, view};
+pub(crate) use asking::{Answer, curl, leader, machines, patch_metadata, settled, view};
 pub(crate) use person::Person;
 pub(crate) use runs::{Run, Runs, once, runs};
 pub(crate) use spans::{assert_never_two, spans, telling};

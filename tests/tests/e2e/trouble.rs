@@ -15,7 +15,8 @@ fn a_broken_unit_says_why_and_delays_no_other() {
         let person = Person::at(cluster, 1);
         // Names that come first would be tried first.
         person.save("a-refused.service", "[Service]\nExecStart=not/absolute\n")?;
-        person.save("a-fails.service", "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo out of cheese; exit 7'\n")?;
+        person
+            .save("a-fails.service", "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo out of cheese; exit 7'\n")?;
         person.save("a-hangs.service", "[Service]\nType=notify\nExecStart=/bin/sleep infinity\n")?;
         person.save("once.service", "[Service]\nType=oneshot\nExecStart=/bin/true\n")?;
         person.save("z-good.service", SLEEPER)?;

@@ -1,10 +1,12 @@
 //! Asking fleetd itself, where fleetctl does not show what is asked for.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use fleet_api::v2::{MachineList, UnitList, UnitView};
 use fleet_tests::cluster::Cluster;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+
+use super::until;
 
 /// An answer of fleetd.
 #[derive(Clone, Debug)]
@@ -56,6 +58,16 @@ pub(crate) fn view(cluster: &Cluster, machine: u8, unit: &str) -> Result<UnitVie
 /// The machines that are present, as fleetd on this machine sees them.
 pub(crate) fn machines(cluster: &Cluster, machine: u8) -> Result<MachineList> {
     curl(cluster, machine, "/fleet/v2/machines", &[], b"")?.decode()
+}
+
+/// Waits until exactly so many machines are present and are given units.
+pub(crate) fn settled(cluster: &Cluster, machine: u8, count: usize) -> Result<()> {
+    until("the machines are not settled", || {
+        let list = machines(cluster, machine)?;
+        let ready = list.machines.iter().filter(|machine| !machine.catching_up).count();
+        ensure!(!list.stale && ready == count && list.machines.len() == count, "{list:?}");
+        Ok(())
+    })
 }
 
 /// The machine whose engine decides.
