@@ -5,6 +5,7 @@
 
 pub(crate) mod facts;
 mod notes;
+mod sweeper;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +25,7 @@ use crate::placement::{Cluster, MachinePlan};
 use crate::report::Report;
 use facts::Digests;
 use notes::Notes;
+use sweeper::Sweeper;
 use write::{Batch, Write, Writer};
 
 /// After a write that failed, so that a store in trouble is not made busier.
@@ -71,6 +73,7 @@ pub(crate) struct Leader {
     stored: BTreeMap<MachineId, Stored>,
     writer: Writer,
     notes: Notes,
+    sweeper: Sweeper,
     /// Batches that may still take effect.
     ghosts: Vec<Batch>,
     /// The read that tells which of them did.
@@ -97,6 +100,7 @@ impl Leader {
             stored: BTreeMap::new(),
             writer: Writer::default(),
             notes: Notes::default(),
+            sweeper: Sweeper::default(),
             ghosts: Vec::new(),
             looking: None,
             await_revision: fence,
@@ -115,7 +119,7 @@ impl Leader {
 
     /// When it wants to work again by itself.
     pub(crate) fn wakeup(&self) -> Option<Mono> {
-        (self.pause_until > Mono::ZERO).then_some(self.pause_until)
+        if self.pause_until > Mono::ZERO { Some(self.pause_until) } else { self.sweeper.wakeup() }
     }
 
     fn call(&mut self, request: Request, wishes: &mut Vec<Wish>) -> u64 {
@@ -273,6 +277,11 @@ impl Leader {
         self.writer.enqueue(writes);
         self.send(ground, wishes);
         self.write_notes(ground, wishes);
+        let schedules = self.stored.values().map(|stored| &stored.record);
+        if let Some(txn) = self.sweeper.sweep(ground.now.mono, ground.view, schedules, self.fence) {
+            let call = self.call(Request::Txn(txn), wishes);
+            self.sweeper.sent(call);
+        }
     }
 
     /// The write that makes the registry say what is planned; none if it does already.
@@ -439,6 +448,9 @@ impl Leader {
             if let Ok(txn) = &result {
                 self.lay_ghosts(txn, wishes);
             }
+            return;
+        }
+        if self.sweeper.answered(call) {
             return;
         }
         let succeeded = result.as_ref().is_ok_and(|txn| txn.succeeded);

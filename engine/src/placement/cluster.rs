@@ -335,7 +335,8 @@ impl Cluster {
         }
         self.count_everywhere(unit, true);
         // Whoever it kept away may have room now.
-        let places = self.units[unit].places.clone();
+        let unit = &self.units[unit];
+        let places: Vec<MachineIx> = unit.places.iter().chain(&unit.leaving).copied().collect();
         if !places.is_empty() {
             self.refresh_pending();
             for machine in places {

@@ -255,6 +255,15 @@ impl Rig {
         self.kv(key).map(|kv| T::decode(&kv.value).expect("a record"))
     }
 
+    /// How many keys there are below a part of the layout.
+    pub(crate) fn count(&mut self, below: &str) -> usize {
+        let request = Request::Range(RangeRequest::prefix(format!("{}{below}", self.layout.root())));
+        match self.memory.apply(self.now, request).expect("the store reads").body {
+            ResponseBody::Range(range) => range.kvs.len(),
+            other => panic!("{other:?}"),
+        }
+    }
+
     pub(crate) fn schedule(&mut self, name: &str) -> Option<ScheduleRecord> {
         self.get(&Key::Schedule(machine(name)))
     }

@@ -94,3 +94,20 @@ fn a_note_goes_with_its_unit() {
     rig.instant();
     assert_eq!(rig.note("a.service"), None);
 }
+
+#[test]
+fn texts_that_nothing_refers_to_are_deleted_after_an_hour() {
+    let mut rig = Rig::new(&["m1"]);
+    let contents = |rig: &mut Rig| rig.count("contents/");
+    rig.start("a.service", "");
+    rig.start("b.service", "Conflicts=x.service");
+    rig.start("c.service", "Conflicts=x.service");
+    rig.settle();
+    assert_eq!(contents(&mut rig), 2);
+    rig.delete(&Key::Unit(unit("a.service")));
+    rig.delete(&Key::Unit(unit("b.service")));
+    rig.run(Duration::from_secs(1800));
+    assert_eq!(contents(&mut rig), 2);
+    rig.run(Duration::from_secs(3600));
+    assert_eq!(contents(&mut rig), 1, "the one that c.service has is still there");
+}

@@ -5,3 +5,4 @@ mod golden;
 mod model;
 mod naive;
 mod properties;
+mod scale;
