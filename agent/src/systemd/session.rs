@@ -7,7 +7,6 @@ use std::time::Duration;
 use fleet_units::UnitName;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use tokio::time::Instant;
 
 use super::calls::Calls;
 use super::signals::Signal;
@@ -28,7 +27,7 @@ const QUIET: Duration = Duration::from_millis(500);
 
 /// What a call under way has come to.
 enum Done {
-    Listed(Op, Result<BTreeMap<UnitName, UnitReport>, SystemdError>),
+    Listed(Op, Asked, Result<BTreeMap<UnitName, UnitReport>, SystemdError>),
     Linked(Op, BTreeMap<UnitName, Result<bool, SystemdError>>),
     Unlinked(Op, BTreeMap<UnitName, Result<Residue, SystemdError>>),
     Reloaded(Op, Result<(), SystemdError>),
@@ -36,11 +35,15 @@ enum Done {
     Queued(Op, Result<String, SystemdError>),
     /// States of watched units and jobs under way, read because signals may have been missed.
     Resynced(Box<Resync>),
-    Inspected(UnitName, UnitReport),
+    Inspected(UnitName, Asked, UnitReport),
 }
+
+/// How many signals had been taken in when systemd was asked: what a later one says is newer than the answer.
+type Asked = u64;
 
 /// What systemd says where signals may have been missed.
 struct Resync {
+    asked: Asked,
     /// Why it was asked.
     why: Why,
     states: Result<BTreeMap<UnitName, UnitReport>, SystemdError>,
@@ -75,6 +78,9 @@ pub(super) struct Session<'a> {
     early: HashMap<String, String>,
     early_order: VecDeque<String>,
     reports: BTreeMap<UnitName, UnitReport>,
+    /// Signals taken in so far, and which was the last of each unit.
+    signals: Asked,
+    last_signal: BTreeMap<UnitName, Asked>,
     /// Units whose details are to be read.
     details: BTreeSet<UnitName>,
     inspecting: usize,
@@ -95,6 +101,8 @@ impl<'a> Session<'a> {
             early: HashMap::new(),
             early_order: VecDeque::new(),
             reports: BTreeMap::new(),
+            signals: 0,
+            last_signal: BTreeMap::new(),
             details: BTreeSet::new(),
             inspecting: 0,
         }
@@ -109,7 +117,8 @@ impl<'a> Session<'a> {
         let Some(mut done) = self.done_rx.take() else { return End::Owner };
         let quiet = tokio::time::sleep(QUIET);
         tokio::pin!(quiet);
-        let mut routine = tokio::time::interval_at(Instant::now() + RESYNC, RESYNC);
+        let routine = tokio::time::sleep(RESYNC);
+        tokio::pin!(routine);
         let why = loop {
             let idle = self.inspecting == 0 && !self.details.is_empty() && self.open.is_empty();
             tokio::select! {
@@ -137,13 +146,17 @@ impl<'a> Session<'a> {
                         break "the connection has ended".to_owned();
                     }
                 }
-                _ = routine.tick() => self.resync(Why::Routine),
+                () = &mut routine => {
+                    self.resync(Why::Routine);
+                    routine.set(tokio::time::sleep(RESYNC));
+                    continue;
+                }
                 () = &mut quiet, if idle => {
                     self.inspect();
                     continue;
                 }
             }
-            quiet.as_mut().reset(Instant::now() + QUIET);
+            quiet.set(tokio::time::sleep(QUIET));
         };
         for effect in std::mem::take(&mut self.open).into_values() {
             refuse(effect, &why, self.watched, self.events);
@@ -176,12 +189,13 @@ impl<'a> Session<'a> {
                 for unit in units {
                     self.watched.remove(unit);
                     self.reports.remove(unit);
+                    self.last_signal.remove(unit);
                     self.details.remove(unit);
                 }
             }
             SystemdEffect::List { op, units } => {
-                let (op, units) = (*op, units.clone());
-                self.spawn(|calls| async move { Done::Listed(op, calls.list(&units).await) });
+                let (op, units, asked) = (*op, units.clone(), self.signals);
+                self.spawn(|calls| async move { Done::Listed(op, asked, calls.list(&units).await) });
                 self.open.insert(op, effect);
             }
             SystemdEffect::Link { op, units } => {
@@ -209,11 +223,11 @@ impl<'a> Session<'a> {
 
     fn on_done(&mut self, done: Done) {
         match done {
-            Done::Listed(op, result) => {
+            Done::Listed(op, asked, result) => {
                 self.open.remove(&op);
                 if let Ok(reports) = &result {
                     for (unit, listed) in reports {
-                        self.take_listed(unit, listed);
+                        self.take_listed(unit, asked, listed);
                         // In full when there is time.
                         self.details.insert(unit.clone());
                     }
@@ -244,10 +258,17 @@ impl<'a> Session<'a> {
                 }
             }
             Done::Resynced(resync) => self.on_resynced(*resync),
-            Done::Inspected(unit, report) => {
+            Done::Inspected(unit, asked, inspected) => {
                 self.inspecting -= 1;
                 if self.watched.contains(&unit) {
-                    self.reports.insert(unit.clone(), report.clone());
+                    let newer = self.is_newer(&unit, asked);
+                    let report = self.reports.entry(unit.clone()).or_default();
+                    match newer {
+                        // Signals carry everything but this.
+                        true => report.stop_bound_ms = inspected.stop_bound_ms,
+                        false => *report = inspected,
+                    }
+                    let report = report.clone();
                     self.send(SystemdEvent::Changed { unit, report });
                 }
                 self.inspect();
@@ -255,11 +276,21 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Whether a signal of the unit was taken in since systemd was asked.
+    fn is_newer(&self, unit: &UnitName, asked: Asked) -> bool {
+        self.last_signal.get(unit).is_some_and(|last| *last > asked)
+    }
+
     /// Takes a listed state into a unit's report; whether it differs.
-    fn take_listed(&mut self, unit: &UnitName, listed: &UnitReport) -> bool {
+    fn take_listed(&mut self, unit: &UnitName, asked: Asked, listed: &UnitReport) -> bool {
+        let newer = self.is_newer(unit, asked);
         let report = self.reports.entry(unit.clone()).or_default();
         let same = (&report.load, &report.active, &report.sub) == (&listed.load, &listed.active, &listed.sub);
+        // Signals never carry this.
         report.load.clone_from(&listed.load);
+        if newer {
+            return false;
+        }
         report.active.clone_from(&listed.active);
         report.sub.clone_from(&listed.sub);
         !same
@@ -269,6 +300,8 @@ impl<'a> Session<'a> {
         match signal {
             Signal::Unit { unit, change } if self.watched.contains(&unit) => {
                 let complete = change.complete;
+                self.signals += 1;
+                self.last_signal.insert(unit.clone(), self.signals);
                 change.apply(self.reports.entry(unit.clone()).or_default());
                 if complete {
                     changed.insert(unit);
@@ -287,10 +320,10 @@ impl<'a> Session<'a> {
     /// Asks anew how watched units are, and which jobs there are.
     fn resync(&self, why: Why) {
         let units: Vec<UnitName> = self.watched.iter().cloned().collect();
-        let waited: Vec<String> = self.jobs.keys().cloned().collect();
+        let (asked, waited): (_, Vec<String>) = (self.signals, self.jobs.keys().cloned().collect());
         self.spawn(|calls| async move {
             let (states, jobs) = futures::join!(calls.list(&units), calls.jobs());
-            Done::Resynced(Box::new(Resync { why, states, waited, jobs }))
+            Done::Resynced(Box::new(Resync { asked, why, states, waited, jobs }))
         });
     }
 
@@ -301,7 +334,7 @@ impl<'a> Session<'a> {
             }
         };
         for (unit, listed) in resync.states.unwrap_or_default() {
-            if self.watched.contains(&unit) && self.take_listed(&unit, &listed) {
+            if self.watched.contains(&unit) && self.take_listed(&unit, resync.asked, &listed) {
                 missed(unit.as_str());
                 self.details.insert(unit);
             }
@@ -339,10 +372,14 @@ impl<'a> Session<'a> {
             self.early.clear();
             self.early_order.clear();
         }
-        let report = self.reports.get(&unit).cloned();
         if job != Job::Stop {
             self.details.insert(unit.clone());
+            // What was started is loaded, whatever was wrong with a text that it had before.
+            if let Some(report) = self.reports.get_mut(&unit).filter(|r| result == "done" && r.load != "merged") {
+                report.load = "loaded".into();
+            }
         }
+        let report = self.reports.get(&unit).cloned();
         let result = match result {
             "done" => Ok(()),
             "skipped" => Err(SystemdError::Refused("a condition of the unit was not met".into())),
@@ -372,10 +409,10 @@ impl<'a> Session<'a> {
                 continue;
             }
             self.inspecting += 1;
-            let report = self.reports.get(&unit).cloned().unwrap_or_default();
+            let (asked, report) = (self.signals, self.reports.get(&unit).cloned().unwrap_or_default());
             self.spawn(|calls| async move {
                 let report = calls.inspect(&unit, report).await;
-                Done::Inspected(unit, report)
+                Done::Inspected(unit, asked, report)
             });
         }
     }

@@ -50,8 +50,11 @@ pub(super) struct Change {
 impl Change {
     /// Brings a report up to date.
     pub(super) fn apply(self, report: &mut UnitReport) {
-        if report.load.is_empty() {
-            // A unit whose state changes is loaded; signals never carry it.
+        let idle = |state: &str| matches!(state, "inactive" | "failed");
+        let begins = idle(&report.active) && self.active.as_deref().is_some_and(|active| !idle(active));
+        if report.load.is_empty() || begins {
+            // A unit whose state changes is loaded, and one that begins to run is so whatever was wrong with a text that
+            // it had before; signals never carry it.
             report.load = "loaded".into();
         }
         set(&mut report.active, self.active);
