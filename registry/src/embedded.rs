@@ -8,6 +8,7 @@
 mod config;
 mod disk;
 mod error;
+mod handle;
 mod holder;
 mod listen;
 mod lock;
@@ -18,6 +19,6 @@ mod writer;
 
 pub use config::EmbeddedConfig;
 pub use error::EmbeddedError;
+pub use handle::Embedded;
 pub use listen::Listen;
 pub use server::ServeHandle;
-pub use writer::Embedded;

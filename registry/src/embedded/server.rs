@@ -14,7 +14,7 @@ use etcd_client::proto::PbResponseHeader;
 use tokio::sync::watch;
 use tonic::Status;
 
-use super::writer::Embedded;
+use super::handle::Embedded;
 use crate::store::{Request, ResponseBody, StoreError};
 use crate::wire;
 

@@ -1,27 +1,24 @@
-//! The thread that owns the store's state, and the handle to it.
+//! The thread that owns the store's state.
+
+mod history;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::thread;
 
-use tokio::runtime::Handle;
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
+use self::history::History;
 use super::config::EmbeddedConfig;
 use super::disk::Disk;
 use super::error::EmbeddedError;
 use super::lock::DirLock;
-use super::streams::{Delivery, STREAM_DEPTH, StreamId, Streams};
+use super::streams::{Delivery, StreamId, Streams};
 use crate::memory::Memory;
 use crate::shell::boot_now;
 use crate::step::Mono;
 use crate::store::{ErrorKind, Header, Request, Response, StoreError, WatchRequest};
-
-mod history;
-
-use history::History;
 
 /// Requests that wait for the writer; whoever comes after waits outside.
 const QUEUE_DEPTH: usize = 1024;
@@ -29,7 +26,8 @@ const QUEUE_DEPTH: usize = 1024;
 /// Requests that share one commit.
 const BATCH: usize = 512;
 
-type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+/// Where an answer goes.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// What the writer is asked to do.
 pub(super) enum Job {
@@ -52,20 +50,20 @@ pub(super) struct Status {
     pub(super) file_bytes: u64,
 }
 
-/// An embedded registry that is open. It closes with its last clone.
-#[derive(Debug, Clone)]
-pub struct Embedded {
-    jobs: mpsc::Sender<Job>,
-    next_stream: Arc<AtomicU64>,
+/// The state and what keeps it.
+pub(super) struct Writer {
+    memory: Memory,
+    /// `None` once the file cannot be used any more: the writer ends then.
+    disk: Option<Disk>,
+    streams: Streams,
+    history: History,
+    config: EmbeddedConfig,
+    _lock: DirLock,
 }
 
-impl Embedded {
-    /// Opens the registry of a directory, which is made if need be. Blocks while it reads the file.
-    ///
-    /// # Errors
-    ///
-    /// Another process has it open, or the file is damaged or gone: nothing is changed then.
-    pub fn open(dir: &Path, config: EmbeddedConfig) -> Result<Self, EmbeddedError> {
+impl Writer {
+    /// Opens a directory and starts the thread; it ends with the last sender of jobs.
+    pub(super) fn start(dir: &Path, config: EmbeddedConfig) -> Result<mpsc::Sender<Job>, EmbeddedError> {
         std::fs::create_dir_all(dir).map_err(EmbeddedError::io("make", dir))?;
         let lock = DirLock::take(dir)?;
         let (disk, mut memory) = Disk::open(dir, boot_now().mono, random()?)?;
@@ -81,112 +79,9 @@ impl Embedded {
             .name("registry".to_owned())
             .spawn(move || runtime.block_on(writer.run(receiver)))
             .map_err(EmbeddedError::io("start the writer of", dir))?;
-        Ok(Self { jobs, next_stream: Arc::default() })
+        Ok(jobs)
     }
 
-    /// Finishes what was begun and closes the file; what comes later is refused.
-    pub async fn close(&self) {
-        let (done, closed) = oneshot::channel();
-        if self.jobs.send(Job::Stop(done)).await.is_ok() {
-            // An error means that the writer is gone already.
-            let _ = closed.await;
-        }
-    }
-
-    /// Resolves once the registry is closed: by [`Embedded::close`], or because its disk failed for good.
-    pub async fn closed(&self) {
-        self.jobs.closed().await;
-    }
-
-    pub(super) async fn call(&self, request: Request) -> Result<Response, StoreError> {
-        self.ask(|reply| Job::Call(request, reply)).await
-    }
-
-    pub(super) async fn status(&self) -> Result<Status, StoreError> {
-        self.ask(Job::Status).await
-    }
-
-    /// Opens a watch stream.
-    pub(super) async fn watch_stream(&self) -> Result<WatchStream, StoreError> {
-        let id = self.next_stream.fetch_add(1, Ordering::Relaxed);
-        let (sender, deliveries) = mpsc::channel(STREAM_DEPTH);
-        let blocked = Arc::new(AtomicBool::new(false));
-        let stream = WatchStream { id, jobs: self.jobs.clone(), deliveries, blocked: Arc::clone(&blocked) };
-        stream.control().send(Job::OpenStream(id, sender, blocked)).await?;
-        Ok(stream)
-    }
-
-    async fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        self.jobs.send(job(reply)).await.map_err(|_| stopped())?;
-        answer.await.map_err(|_| stopped())?
-    }
-}
-
-/// The reading end of a watch stream; dropping it ends the stream's watches.
-pub(super) struct WatchStream {
-    id: StreamId,
-    jobs: mpsc::Sender<Job>,
-    deliveries: mpsc::Receiver<Delivery>,
-    blocked: Arc<AtomicBool>,
-}
-
-/// Where a stream's client sends what it wants.
-#[derive(Debug, Clone)]
-pub(super) struct WatchControl {
-    pub(super) id: StreamId,
-    jobs: mpsc::Sender<Job>,
-}
-
-impl WatchControl {
-    pub(super) async fn send(&self, job: Job) -> Result<(), StoreError> {
-        self.jobs.send(job).await.map_err(|_| stopped())
-    }
-}
-
-impl WatchStream {
-    pub(super) fn control(&self) -> WatchControl {
-        WatchControl { id: self.id, jobs: self.jobs.clone() }
-    }
-
-    /// The next delivery; `None` when the registry has closed.
-    pub(super) async fn next(&mut self) -> Option<Delivery> {
-        let delivery = self.deliveries.recv().await?;
-        if self.blocked.swap(false, Ordering::SeqCst) {
-            // Not awaited: a delivery in hand must not be lost if the caller goes away here.
-            send_soon(&self.jobs, Job::Resume(self.id));
-        }
-        Some(delivery)
-    }
-}
-
-impl Drop for WatchStream {
-    fn drop(&mut self) {
-        send_soon(&self.jobs, Job::CloseStream(self.id));
-    }
-}
-
-/// Sends a job without waiting for room in the queue.
-fn send_soon(jobs: &mpsc::Sender<Job>, job: Job) {
-    if let Err(TrySendError::Full(job)) = jobs.try_send(job)
-        && let Ok(runtime) = Handle::try_current()
-    {
-        let jobs = jobs.clone();
-        runtime.spawn(async move { jobs.send(job).await });
-    }
-}
-
-struct Writer {
-    memory: Memory,
-    /// `None` once the file cannot be used any more: the writer ends then.
-    disk: Option<Disk>,
-    streams: Streams,
-    history: History,
-    config: EmbeddedConfig,
-    _lock: DirLock,
-}
-
-impl Writer {
     async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         let mut batch = Vec::with_capacity(BATCH);
         let mut progress_due = boot_now().mono + self.config.progress_interval;
@@ -302,8 +197,8 @@ impl Writer {
         }
     }
 }
-
-fn stopped() -> StoreError {
+/// What is answered once the registry is closed.
+pub(super) fn stopped() -> StoreError {
     StoreError::new(ErrorKind::Unavailable, "etcdserver: server stopped")
 }
 

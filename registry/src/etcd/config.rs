@@ -9,6 +9,9 @@ use tonic::transport::{Channel, Endpoint};
 /// Where the system keeps the authorities that it trusts, for `https://` endpoints without a CA file.
 const SYSTEM_AUTHORITIES: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
+/// etcd takes more frequent probes for an attack (`--grpc-keepalive-min-time`) and closes the connection.
+const ETCD_KEEP_ALIVE_MIN: Duration = Duration::from_secs(5);
+
 /// What a server may send on a stream before it is read.
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 
@@ -28,8 +31,10 @@ pub struct EtcdConfig {
     pub request_timeout: Duration,
     /// An endpoint that takes longer to connect is passed over.
     pub connect_timeout: Duration,
-    /// How often the server is probed; one that stays silent for as long again is given up.
+    /// How often the server is probed. A real etcd hangs up on who asks more often than each 5 seconds.
     pub keep_alive: Duration,
+    /// A server that does not answer a probe for this long is given up.
+    pub keep_alive_timeout: Duration,
 }
 
 impl Default for EtcdConfig {
@@ -40,7 +45,8 @@ impl Default for EtcdConfig {
             credentials: None,
             request_timeout: Duration::from_secs(1),
             connect_timeout: Duration::from_millis(500),
-            keep_alive: Duration::from_secs(2),
+            keep_alive: ETCD_KEEP_ALIVE_MIN + Duration::from_secs(1),
+            keep_alive_timeout: Duration::from_secs(2),
         }
     }
 }
@@ -141,19 +147,20 @@ impl EtcdConfig {
         }
         let mut endpoint = Endpoint::from_shared(url.to_owned())
             .map_err(|e| bad(e.to_string()))?
-            .connect_timeout(self.connect_timeout)
+            // Connecting and asking anew have to fit into one call.
+            .connect_timeout(self.connect_timeout.min(self.request_timeout / 2))
             .tcp_nodelay(true)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(STREAM_WINDOW_BYTES * UNREAD_STREAMS)
             .http2_keep_alive_interval(self.keep_alive)
-            .keep_alive_timeout(self.keep_alive)
+            .keep_alive_timeout(self.keep_alive_timeout)
             .keep_alive_while_idle(true);
         if scheme == "https" {
             let unusable = |e: tonic::transport::Error| EtcdConfigError::BadTls {
                 endpoint: url.to_owned(),
                 why: std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string),
             };
-            endpoint = endpoint.tls_config(self.tls.load()?).map_err(unusable)?;
+            endpoint = endpoint.tls_config(self.tls.load()?.timeout(self.connect_timeout)).map_err(unusable)?;
         }
         Ok(Member { endpoint: url.to_owned(), channel: endpoint.connect_lazy() })
     }

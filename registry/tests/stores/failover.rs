@@ -19,6 +19,7 @@ fn config(endpoints: &[&str]) -> EtcdConfig {
     EtcdConfig {
         endpoints: endpoints.iter().map(ToString::to_string).collect(),
         keep_alive: Duration::from_millis(300),
+        keep_alive_timeout: Duration::from_millis(300),
         ..EtcdConfig::default()
     }
 }
@@ -149,6 +150,28 @@ async fn passwords_and_tokens() {
     put(&early).await.expect("a new token is asked for");
     let item = within("an event", watch.next()).await.expect("an item");
     assert!(matches!(item, Ok(WatchItem::Events { .. })), "{item:?}");
+}
+
+#[tokio::test]
+async fn an_idle_watch_is_not_taken_for_an_attack() {
+    let etcd = Etcd::spawn("http", &["--grpc-keepalive-min-time", "1s"]);
+    let store = client(&[&etcd.endpoint]);
+    etcd.answers(&store).await;
+    // etcd hangs up after a few probes that come too soon; with the default options they come a second later than it
+    // asks for, as here.
+    let margin = EtcdConfig::default().keep_alive - Duration::from_secs(5);
+    assert_eq!(margin, Duration::from_secs(1));
+    let watch_for = async |keep_alive| {
+        let config = EtcdConfig { keep_alive, ..config(&[&etcd.endpoint]) };
+        let store = EtcdStore::connect(config).expect("a client");
+        let mut watch = store.watch(WatchRequest::key("key", 0));
+        within("a watch", watch.next()).await.expect("an item").expect("created");
+        tokio::time::timeout(Duration::from_secs(9), watch.next()).await
+    };
+    let (impatient, patient) =
+        tokio::join!(watch_for(Duration::from_millis(300)), watch_for(Duration::from_secs(1) + margin));
+    assert!(matches!(impatient, Ok(Some(Err(_)))), "it hangs up on the impatient: {impatient:?}");
+    assert!(patient.is_err(), "and on nobody else: {patient:?}");
 }
 
 /// Certificates of an authority of our own, as files.

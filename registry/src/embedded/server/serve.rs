@@ -17,9 +17,9 @@ use tonic::transport::server::{Router, TcpIncoming};
 use super::Service;
 use super::absent::{Auth, Election, Lock};
 use crate::embedded::error::EmbeddedError;
+use crate::embedded::handle::Embedded;
 use crate::embedded::holder;
 use crate::embedded::listen::Listen;
-use crate::embedded::writer::Embedded;
 
 /// Larger requests are refused by the store, with etcd's words; far larger ones are not read at all.
 const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;

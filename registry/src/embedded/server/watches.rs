@@ -10,8 +10,9 @@ use tonic::codegen::async_trait;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Service, refuse, stopped};
+use crate::embedded::handle::{WatchControl, WatchStream};
 use crate::embedded::streams::{Delivered, Delivery};
-use crate::embedded::writer::{Job, WatchControl, WatchStream};
+use crate::embedded::writer::Job;
 use crate::store::{Event, EventFilter, Header, StoreError, WatchItem, WatchRequest};
 use crate::wire;
 
