@@ -149,6 +149,7 @@ struct Attempts<'a> {
 }
 
 impl<'a> Attempts<'a> {
+    #[expect(clippy::disallowed_methods, reason = "a client of the network has deadlines")]
     fn new(rpc: &'a Rpc, retry: Retry) -> Self {
         Self {
             rpc,

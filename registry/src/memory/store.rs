@@ -33,6 +33,7 @@ struct State {
 impl MemoryStore {
     /// An empty store; see [`Memory::new`]. Has to be called within a tokio runtime.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the memory store's shell")]
     pub fn new(seed: u64) -> Self {
         let state = State { memory: Memory::new(seed), waiting: BTreeMap::new() };
         let shared = Arc::new(Shared { started: Instant::now(), state: Mutex::new(state) });

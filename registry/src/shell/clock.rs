@@ -15,6 +15,7 @@ use crate::step::{Mono, Now};
 
 /// The time. Monotonic time is CLOCK_BOOTTIME: it goes on while the machine sleeps, as leases do.
 #[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the place that reads clocks")]
 pub fn boot_now() -> Now {
     // Linux has had this clock since 2.6.39; without it nothing that fleet promises about leases would hold.
     let boot = clock_gettime(ClockId::CLOCK_BOOTTIME).expect("the kernel has CLOCK_BOOTTIME");
