@@ -142,6 +142,13 @@ impl Absence {
         }
     }
 
+    /// A machine is there no more, and said before that it stopped everything: no loss, and nothing to wait for.
+    pub(crate) fn left(&mut self, now: Now, id: &MachineId) {
+        if let Some(sighting) = self.machines.get_mut(id) {
+            sighting.state = State::Lost { since: now.mono, wall: now.wall, weighs: false };
+        }
+    }
+
     /// A machine that was absent when this fleetd looked first. One that held nothing was lost long ago.
     pub(crate) fn absent_before(&mut self, now: Now, id: &MachineId, holds_units: bool) {
         let (since, wall) = (now.mono, now.wall);

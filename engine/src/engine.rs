@@ -97,6 +97,8 @@ pub struct Engine {
     names: u64,
     /// A read that tells that the store is there, and when it was sent.
     probe: Option<(u64, Mono)>,
+    /// None is sent before then.
+    probe_after: Mono,
     absence_wakeup: Option<Mono>,
     /// As last told.
     told: EngineStatus,
@@ -130,6 +132,7 @@ impl Engine {
             is_loaded: false,
             names: 0,
             probe: None,
+            probe_after: Mono::ZERO,
             absence_wakeup: None,
             told: EngineStatus::default(),
         }
@@ -160,7 +163,7 @@ impl Engine {
                 }
                 ElectionEffect::Deposed { why } => {
                     if let Some(leader) = self.leader.take() {
-                        self.names = leader.names();
+                        self.names = self.names.max(leader.names());
                     }
                     out.push(EngineEffect::Log(Report::Deposed { why }));
                     self.follow(now, out);
@@ -260,7 +263,10 @@ impl Engine {
                 }
             }
             Change::Content { key, record: None } => self.digests.remove(&key),
-            Change::Machine { id, old } => self.machine_changed(now, &id, old.is_some(), out),
+            Change::Machine { id, old } => {
+                let left = old.as_ref().is_some_and(|old| facts::has_left(&old.value));
+                self.machine_changed(now, &id, old.is_some(), left, out);
+            }
             Change::Operator { id } => {
                 self.with_leader(now, out, |leader, ground, _| leader.machine_changed(ground, &id));
             }
@@ -299,16 +305,19 @@ impl Engine {
         }
     }
 
-    fn machine_changed(&mut self, now: Now, id: &MachineId, was_there: bool, out: &mut Vec<EngineEffect>) {
+    fn machine_changed(&mut self, now: Now, id: &MachineId, was_there: bool, left: bool, out: &mut Vec<EngineEffect>) {
         let is_there = self.view.machines.contains_key(id);
         if self.is_loaded {
             if is_there {
                 self.absence.present(now, id);
+            } else if left {
+                self.absence.left(now, id);
             } else {
                 self.absence.gone(now, id);
             }
             let report = match (was_there, is_there) {
                 (false, true) => Some(Report::Returned { machine: id.clone() }),
+                (true, false) if left => Some(Report::Left { machine: id.clone() }),
                 (true, false) => Some(Report::Absent { machine: id.clone() }),
                 _ => None,
             };
@@ -389,7 +398,7 @@ impl Engine {
 
     /// Asks whether the store is there, when absences wait for that.
     fn probe(&mut self, now: Now, out: &mut Vec<EngineEffect>) {
-        if self.probe.is_some() || !self.absence.wants_read(now.mono) {
+        if self.probe.is_some() || now.mono < self.probe_after || !self.absence.wants_read(now.mono) {
             return;
         }
         self.names += 1;
@@ -431,6 +440,8 @@ impl Engine {
                 if let Some((_, sent)) = self.probe.take_if(|(seq, _)| *seq == id.seq) {
                     if result.is_ok() {
                         self.absence.read(sent, now.mono);
+                    } else {
+                        self.probe_after = now.mono + PROBE_PAUSE;
                     }
                 } else if id.seq > PROBES {
                     let left = match result.map(|response| response.body) {
@@ -448,6 +459,9 @@ impl Engine {
         }
     }
 }
+
+/// After a probe that failed.
+const PROBE_PAUSE: Duration = Duration::from_millis(200);
 
 /// Probes are named apart from a leader's calls.
 const PROBES: u64 = 1 << 62;
@@ -476,6 +490,9 @@ impl StateMachine for Engine {
         }
         self.decide(now, &mut out);
         self.absence_wakeup = self.leader.as_ref().and_then(|_| self.absence.wakeup(now.mono));
+        if self.leader.is_some() && self.probe_after > now.mono {
+            self.absence_wakeup = Some(self.absence_wakeup.map_or(self.probe_after, |at| at.min(self.probe_after)));
+        }
         let status = self.status();
         if self.told != status {
             self.told = status.clone();

@@ -55,6 +55,11 @@ pub enum Report {
         /// Which.
         machine: MachineId,
     },
+    /// A machine stopped everything and left.
+    Left {
+        /// Which.
+        machine: MachineId,
+    },
     /// Its absence is taken as its loss.
     Lost {
         /// Which.
@@ -123,6 +128,9 @@ impl fmt::Display for Report {
             }
             Self::Decided(decision) => decision.fmt(f),
             Self::Absent { machine } => write!(f, "{} is absent", machine.short()),
+            Self::Left { machine } => {
+                write!(f, "{} left: it stopped its units, which may run elsewhere", machine.short())
+            }
             Self::Lost { machine } => write!(f, "{} is lost: its units may run elsewhere", machine.short()),
             Self::Returned { machine } => write!(f, "{} is present", machine.short()),
             Self::BrakeOn(brake) => {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fleet_registry::View;
-use fleet_registry::record::{ContentKey, ContentRecord};
+use fleet_registry::record::{ContentKey, ContentRecord, MachineRecord};
 use fleet_units::{MachineId, Requirements, UnitFile, UnitName, UnitOption};
 
 use crate::placement::{MachineFacts, Presence, UnitSpec};
@@ -66,6 +66,11 @@ pub(crate) fn unit(view: &View, digests: &Digests, name: &UnitName) -> Option<Un
     })
 }
 
+/// Whether a machine says that it has stopped everything and is about to let its lease go: `"left": true`.
+pub(crate) fn has_left(record: &MachineRecord) -> bool {
+    record.extra.get("left") == Some(&serde_json::Value::Bool(true))
+}
+
 /// A machine's facts. `lost` says whether absence is taken as loss.
 pub(crate) fn machine(view: &View, id: &MachineId, lost: bool) -> MachineFacts {
     let mut facts = MachineFacts::new(id.clone());
@@ -74,11 +79,12 @@ pub(crate) fn machine(view: &View, id: &MachineId, lost: bool) -> MachineFacts {
             facts.metadata.clone_from(&record.value.metadata);
             facts.catching_up = record.value.catching_up;
             facts.carries_registry = record.value.carries_registry;
+            facts.cordoned = has_left(&record.value);
         }
         None => facts.presence = if lost { Presence::Gone } else { Presence::Held },
     }
     if let Some(operator) = view.operators.get(id) {
-        facts.cordoned = operator.value.cordoned;
+        facts.cordoned |= operator.value.cordoned;
         facts.draining = operator.value.draining;
         for (key, value) in &operator.value.metadata {
             match value {

@@ -301,3 +301,22 @@ fn one_of_two_lost_is_no_reason_to_brake() {
     assert_eq!(rig.brake(), None);
     assert_eq!(rig.running("a.service").len() + rig.running("b.service").len(), 2);
 }
+
+#[test]
+fn machines_that_say_that_they_leave_are_no_loss() {
+    let mut rig = old(&["m1", "m2", "m3"]);
+    for n in 0..6 {
+        rig.start(&format!("u{n}.service"), "");
+    }
+    rig.settle();
+    let leader = rig.leader().unwrap();
+    let others: Vec<String> = rig.nodes.iter().map(|node| node.id.to_string()).filter(|id| *id != leader).collect();
+    for id in &others {
+        rig.leave(id);
+        rig.instant();
+    }
+    assert_eq!(rig.brake(), None);
+    for n in 0..6 {
+        assert_eq!(rig.running(&format!("u{n}.service")), [leader.as_str()]);
+    }
+}

@@ -150,6 +150,19 @@ impl Rig {
         node.link.abandon(&mut self.memory);
     }
 
+    /// It is stopped for good: its units are stopped, it says so, and lets its lease go.
+    pub(crate) fn leave(&mut self, name: &str) {
+        let key = Key::Machine(machine(name));
+        let mut record: MachineRecord = self.get(&key).expect("it is present");
+        record.extra.insert("left".to_owned(), true.into());
+        let lease = self.node(name).lease.expect("it has a lease");
+        let put = PutRequest { lease, ..PutRequest::new(self.layout.encode(&key), record.encode()) };
+        self.write(Operation::Put(put));
+        self.instant();
+        self.kill(name);
+        self.memory.apply(self.now, Request::LeaseRevoke { id: lease }).expect("the store takes it");
+    }
+
     /// It boots again: another instance.
     pub(crate) fn boot(&mut self, name: &str) {
         self.restart(name, "second");
