@@ -317,6 +317,6 @@ fn machines_that_say_that_they_leave_are_no_loss() {
     }
     assert_eq!(rig.brake(), None);
     for n in 0..6 {
-        assert_eq!(rig.running(&format!("u{n}.service")), [leader.as_str()]);
+        assert_eq!(rig.running(&format!("u{n}.service")), [leader.as_str()], "{:#?}", rig.log());
     }
 }

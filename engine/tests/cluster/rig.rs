@@ -492,7 +492,7 @@ impl Rig {
             }
             self.memory.expire(self.now);
         }
-        self.now = until;
+        self.now = self.now.max(until);
         self.instant();
     }
 
