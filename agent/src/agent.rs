@@ -27,7 +27,7 @@ use crate::effect::{DiskEffect, DiskEvent, Effect, Event, Memory, SystemdEffect,
 use crate::report::Report;
 
 use ending::Mode;
-use publish::Publisher;
+use publish::{Progress, Publisher};
 pub use standing::Standing;
 use store::Calls;
 use unit::Unit;
@@ -62,7 +62,7 @@ pub struct Agent {
     /// What is on disk of what was acknowledged.
     memory: Memory,
     /// What is being written of it.
-    remembering: Option<Memory>,
+    remembering: Option<(Memory, Progress)>,
 
     lease: Option<i64>,
     /// When this fleetd registered, for people.
@@ -224,7 +224,7 @@ impl Agent {
     /// Does everything that the last event has made possible.
     fn advance(&mut self, now: Now, out: &mut Vec<Effect>) {
         self.drive(now, out);
-        self.acknowledge(out);
+        self.acknowledge(now, out);
         self.flush(now, out);
         self.end_if_done(out);
     }

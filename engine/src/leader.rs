@@ -158,7 +158,7 @@ impl Leader {
     pub(crate) fn applied_changed(&mut self, ground: Ground<'_>, id: &MachineId) {
         let Some(cluster) = &mut self.cluster else { return };
         if let Some(applied) = ground.view.applied.get(id) {
-            cluster.acknowledge(id, applied.value.generation);
+            cluster.acknowledge(id, applied.value.generation, &applied.value.stopping);
         }
     }
 
@@ -228,7 +228,7 @@ impl Leader {
             cluster.set_schedule(id, stored.record.units.keys(), leaving);
         }
         for (id, applied) in &view.applied {
-            cluster.acknowledge(id, applied.value.generation);
+            cluster.acknowledge(id, applied.value.generation, &applied.value.stopping);
         }
         let machines = known.len();
         self.cluster = Some(cluster);

@@ -3,7 +3,7 @@
 //! Changes are collected for a few milliseconds and written in batches, one batch at a time. A unit that flaps may
 //! write a few times at once and then twice a second; its last state is always written in the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fleet_registry::record::{AppliedRecord, Extra, FORMAT, Record, StateRecord, Target};
@@ -40,6 +40,22 @@ enum Wanted {
     Nothing,
 }
 
+/// How far a schedule is carried out as far as stopping goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Progress {
+    /// Of this generation...
+    pub generation: u64,
+    /// ...all that it does not list is gone, but for these.
+    pub stopping: BTreeSet<UnitName>,
+}
+
+impl Progress {
+    /// Nothing is left to stop.
+    pub(super) fn whole(generation: u64) -> Self {
+        Self { generation, stopping: BTreeSet::new() }
+    }
+}
+
 /// Observed states and acknowledgements on their way to the store.
 #[derive(Debug)]
 pub(super) struct Publisher {
@@ -57,14 +73,14 @@ pub(super) struct Publisher {
     /// Nothing is sent before then.
     pause: Option<Mono>,
     /// The acknowledgement in the store, and the one to write.
-    applied: Option<u64>,
-    applied_wanted: Option<(u64, Mono)>,
+    applied: Option<Progress>,
+    applied_wanted: Option<(Progress, Mono)>,
 }
 
 #[derive(Debug)]
 struct Batch {
     states: BTreeMap<UnitName, Option<StateRecord>>,
-    applied: Option<u64>,
+    applied: Option<Progress>,
 }
 
 impl Publisher {
@@ -84,7 +100,8 @@ impl Publisher {
 
     /// The store's own view of what this machine wrote.
     pub(super) fn load(&mut self, applied: Option<AppliedRecord>, states: BTreeMap<UnitName, Option<StateRecord>>) {
-        self.applied = applied.map(|a| a.generation);
+        self.applied = applied.map(|a| Progress { generation: a.generation, stopping: a.stopping });
+        self.applied_wanted = None;
         self.written = states;
         (self.in_flight, self.pause) = (None, None);
     }
@@ -111,18 +128,34 @@ impl Publisher {
         *due = (*due).min(at);
     }
 
-    /// This generation is to be acknowledged.
-    pub(super) fn acknowledge(&mut self, generation: u64, at: Mono) {
-        if self.applied != Some(generation) {
-            let since = self.applied_wanted.map_or(at, |(_, since)| since.min(at));
-            self.applied_wanted = Some((generation, since));
-        }
+    /// This is to be acknowledged; in a moment, if more is about to follow.
+    pub(super) fn acknowledge(&mut self, progress: Progress, now: Mono) {
+        let at = if progress.stopping.is_empty() { now } else { now + COLLECT };
+        let since = self.applied_wanted.as_ref().map_or(at, |(_, since)| at.min(*since));
+        self.applied_wanted = Some((progress, since));
     }
 
-    /// This generation was acknowledged.
-    pub(super) fn acknowledged(&mut self, generation: u64) {
-        self.applied = Some(generation);
+    /// This was acknowledged.
+    pub(super) fn acknowledged(&mut self, progress: Progress) {
+        self.applied = Some(progress);
         self.applied_wanted = None;
+    }
+
+    /// What was to be acknowledged is acknowledged in another way.
+    pub(super) fn withdraw(&mut self) {
+        self.applied_wanted = None;
+    }
+
+    /// Whether an acknowledgement is under way.
+    pub(super) fn is_acknowledging(&self) -> bool {
+        self.in_flight.as_ref().is_some_and(|batch| batch.applied.is_some())
+    }
+
+    /// The last word: what is acknowledged, or is about to be.
+    pub(super) fn said(&self) -> Option<&Progress> {
+        let wanted = self.applied_wanted.as_ref().map(|(progress, _)| progress);
+        let in_flight = || self.in_flight.as_ref().and_then(|batch| batch.applied.as_ref());
+        wanted.or_else(in_flight).or(self.applied.as_ref())
     }
 
     /// Whether nothing is to be written.
@@ -136,7 +169,7 @@ impl Publisher {
             return None;
         }
         let due = self.due.iter().map(|(unit, at)| self.allowed(unit).max(*at)).min();
-        let at = due.into_iter().chain(self.applied_wanted.map(|(_, at)| at)).min()?;
+        let at = due.into_iter().chain(self.applied_wanted.as_ref().map(|(_, at)| *at)).min()?;
         Some(self.pause.map_or(at, |pause| pause.max(at)))
     }
 
@@ -201,9 +234,9 @@ impl Agent {
                 batch.states.insert(name, wanted);
             }
         }
-        if self.publisher.applied_wanted.take().is_some() {
-            batch.applied = Some(self.memory.acknowledged);
-            operations.push(self.applied_record());
+        if let Some((progress, _)) = self.publisher.applied_wanted.take() {
+            operations.push(self.applied_record(&progress));
+            batch.applied = Some(progress);
         }
         self.publisher.spent.retain(|_, whole| *whole > now.mono);
         if operations.is_empty() {
@@ -224,16 +257,17 @@ impl Agent {
                         None => _ = self.publisher.written.remove(&name),
                     }
                 }
-                if let Some(generation) = batch.applied {
-                    self.publisher.applied = Some(generation);
+                if batch.applied.is_some() {
+                    self.publisher.applied = batch.applied;
                 }
             }
             Ok(_) => self.unregistered(now, "it is not there any more", out),
             Err(error) => {
                 self.say(Report::StoreTrouble { why: error.message }, out);
-                if let Some(generation) = batch.applied {
+                if let Some(progress) = batch.applied {
+                    // Something newer may have come up meanwhile.
                     self.publisher.applied = None;
-                    self.publisher.acknowledge(generation.max(self.memory.acknowledged), now.mono);
+                    self.publisher.applied_wanted.get_or_insert((progress, now.mono));
                 }
                 for name in batch.states.into_keys() {
                     self.publisher.touch(&name, now.mono);

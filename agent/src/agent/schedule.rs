@@ -10,6 +10,7 @@ use fleet_registry::store::{
 use fleet_registry::{Key, Now};
 use fleet_units::UnitName;
 
+use super::publish::Progress;
 use super::standing::{Standing, range, txn};
 use super::store::{Purpose, Watched};
 use super::{Agent, Mode};
@@ -56,10 +57,6 @@ impl Agent {
             self.standing = if catching_up { Standing::CatchingUp { writing: false } } else { Standing::Present };
             self.mark_all();
         }
-        if self.standing == Standing::Present && self.schedule.is_some() {
-            // An earlier fleetd may have died between remembering and saying it.
-            self.publisher.acknowledge(self.memory.acknowledged, now.mono);
-        }
         self.cancel_watches(out);
         let schedule = self.config.layout.encode(&Key::Schedule(self.config.facts.id.clone()));
         self.watch(Watched::Schedule, WatchRequest::key(schedule, revision + 1), out);
@@ -105,7 +102,7 @@ impl Agent {
             out.push(Effect::Log(Report::NoSchedule));
         }
         for unit in self.units.values_mut() {
-            (unit.wanted, unit.unlisted) = (None, None);
+            (unit.wanted, unit.unlisted) = (None, false);
         }
         self.mark_all();
     }
@@ -160,8 +157,6 @@ impl Agent {
                 self.work.dirty.insert(name.clone());
             }
         }
-        // Generations between the last one known and this one were never seen: any of them may have taken a unit away.
-        let known = self.schedule.as_ref().map_or(self.memory.acknowledged, |s| s.generation);
         for (name, unit) in &mut self.units {
             if unit.wanted.is_some() && !record.units.contains_key(name) {
                 unit.wanted = None;
@@ -170,12 +165,8 @@ impl Agent {
             } else if first {
                 self.work.dirty.insert(name.clone());
             }
-            let leaves = unit.is_own(self.cluster.as_ref())
+            unit.unlisted = unit.is_own(self.cluster.as_ref())
                 && unit.wanted.as_ref().map(|w| w.uid) != unit.held.as_ref().map(|h| h.uid);
-            match leaves {
-                true => _ = unit.unlisted.get_or_insert(known + 1),
-                false => unit.unlisted = None,
-            }
         }
         if !watch.is_empty() {
             out.push(Effect::Systemd(SystemdEffect::Watch(watch)));
@@ -183,17 +174,35 @@ impl Agent {
         self.schedule = Some(record);
     }
 
-    /// The generation that is carried out as far as stopping goes: all that it no longer lists is stopped and unloaded.
-    fn carried_out(&self) -> Option<u64> {
-        let generation = self.schedule.as_ref()?.generation;
-        let pending = self.units.values().filter_map(|u| u.unlisted).min();
-        Some(pending.map_or(generation, |g| generation.min(g.saturating_sub(1))))
+    /// How far the newest schedule is carried out, if that is worth saying: all is done, or the engine waits for a unit
+    /// that is gone while others still stop. From here on nothing is started that this schedule does not list.
+    fn news(&self) -> Option<Progress> {
+        let schedule = self.schedule.as_ref()?;
+        let generation = schedule.generation;
+        let said = self.publisher.said();
+        if !self.units.values().any(|unit| unit.unlisted) {
+            let whole = said.is_some_and(|said| said.generation >= generation && said.stopping.is_empty());
+            return (!whole || generation > self.memory.acknowledged).then(|| Progress::whole(generation));
+        }
+        let is_stopping = |name: &UnitName| self.units.get(name).is_some_and(|unit| unit.unlisted);
+        let is_said = |name: &UnitName, given: u64| {
+            said.is_some_and(|said| said.generation >= given && !said.stopping.contains(name))
+        };
+        let mut leaving = schedule.leaving.iter();
+        leaving.any(|(name, &given)| !is_stopping(name) && !is_said(name, given)).then(|| {
+            let stopping = self.units.iter().filter(|(_, unit)| unit.unlisted).map(|(name, _)| name.clone());
+            Progress { generation, stopping: stopping.collect() }
+        })
     }
 
     /// Whether nothing of what an earlier schedule gave is still to be stopped.
     pub(super) fn caught_up(&self) -> bool {
         match &self.schedule {
-            Some(schedule) => self.memory.acknowledged == schedule.generation && self.remembering.is_none(),
+            Some(schedule) => {
+                self.memory.acknowledged == schedule.generation
+                    && self.remembering.is_none()
+                    && !self.units.values().any(|unit| unit.unlisted)
+            }
             // A machine that holds nothing has nothing to catch up with, and may be given its first units. One that
             // does must wait to be told what to do with them.
             None => !self.units.values().any(|u| u.is_own(self.cluster.as_ref())),
@@ -201,17 +210,32 @@ impl Agent {
     }
 
     /// Remembers, and then publishes, what was carried out.
-    pub(super) fn acknowledge(&mut self, out: &mut Vec<Effect>) {
+    pub(super) fn acknowledge(&mut self, now: Now, out: &mut Vec<Effect>) {
         if self.mode == Mode::Running
-            && let Some(generation) = self.carried_out()
-            && generation > self.memory.acknowledged
             && self.remembering.is_none()
+            && let Some(progress) = self.news()
         {
-            let memory = Memory { acknowledged: generation, revision: self.revision };
-            self.remembering = Some(memory.clone());
-            out.push(Effect::Disk(DiskEffect::WriteMemory(memory)));
+            if progress.generation > self.memory.acknowledged {
+                let memory = Memory { acknowledged: progress.generation, revision: self.revision };
+                self.remembering = Some((memory.clone(), progress));
+                out.push(Effect::Disk(DiskEffect::WriteMemory(memory)));
+            } else {
+                self.publish_progress(now, progress);
+            }
         }
         self.catch_up(out);
+    }
+
+    fn publish_progress(&mut self, now: Now, progress: Progress) {
+        let publishes = match self.standing {
+            Standing::Present => true,
+            // The last word of catching up is written together with the machine's record.
+            Standing::CatchingUp { writing } => !writing && !progress.stopping.is_empty(),
+            _ => false,
+        };
+        if publishes {
+            self.publisher.acknowledge(progress, now.mono);
+        }
     }
 
     pub(super) fn on_memory_written(&mut self, now: Now, result: Result<(), String>, out: &mut Vec<Effect>) {
@@ -219,18 +243,17 @@ impl Agent {
             // It is remembered until this process ends; a unit must not stay where it is because a disk is full.
             self.say(Report::DiskTrouble { what: "what was acknowledged cannot be remembered".into(), why }, out);
         }
-        if let Some(memory) = self.remembering.take() {
+        if let Some((memory, progress)) = self.remembering.take() {
             self.memory = memory;
-            if self.standing == Standing::Present {
-                self.publisher.acknowledge(self.memory.acknowledged, now.mono);
-            }
+            self.publish_progress(now, progress);
         }
     }
 
-    pub(super) fn applied_record(&self) -> Operation {
+    pub(super) fn applied_record(&self, progress: &Progress) -> Operation {
         let record = AppliedRecord {
             v: FORMAT,
-            generation: self.memory.acknowledged,
+            generation: progress.generation,
+            stopping: progress.stopping.clone(),
             boot_id: self.config.facts.boot_id.clone(),
             extra: Default::default(),
         };

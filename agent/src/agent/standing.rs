@@ -9,6 +9,7 @@ use fleet_registry::store::{
 };
 use fleet_registry::{Key, Mono, Now};
 
+use super::publish::Progress;
 use super::store::{Purpose, Watched};
 use super::{Agent, Local};
 use crate::effect::{DiskEffect, Effect, Memory};
@@ -126,7 +127,7 @@ impl Agent {
                 self.memory = Memory::default();
                 self.schedule = None;
                 for unit in self.units.values_mut() {
-                    (unit.wanted, unit.unlisted) = (None, None);
+                    (unit.wanted, unit.unlisted) = (None, false);
                 }
             }
             Ok(_) => {}
@@ -359,14 +360,17 @@ impl Agent {
 
     /// Says that the machine is caught up, once it is.
     pub(super) fn catch_up(&mut self, out: &mut Vec<Effect>) {
-        if self.standing != (Standing::CatchingUp { writing: false }) || !self.caught_up() {
+        // An acknowledgement under way must not overtake this one.
+        let waits = !self.caught_up() || self.publisher.is_acknowledging();
+        if self.standing != (Standing::CatchingUp { writing: false }) || waits {
             return;
         }
         self.standing = Standing::CatchingUp { writing: true };
+        self.publisher.withdraw();
         let generation = self.schedule.as_ref().map_or(0, |s| s.generation);
         let mut success = vec![self.presence(false)];
         if self.schedule.is_some() {
-            success.push(self.applied_record());
+            success.push(self.applied_record(&Progress::whole(generation)));
         }
         let request = TxnRequest { compare: vec![self.fence()], success, failure: Vec::new() };
         self.transact(Purpose::CatchUp { generation }, request, out);
@@ -383,7 +387,9 @@ impl Agent {
             Ok(Some(txn)) if txn.succeeded => {
                 self.gap = false;
                 self.standing = Standing::Present;
-                self.publisher.acknowledged(self.memory.acknowledged);
+                if generation > 0 {
+                    self.publisher.acknowledged(Progress::whole(generation));
+                }
                 out.push(Effect::Log(Report::CaughtUp { generation }));
                 self.mark_all();
             }

@@ -44,8 +44,8 @@ pub(super) struct Unit {
     /// What went wrong with its note, until one can be written.
     pub note_error: String,
     pub report: Option<UnitReport>,
-    /// The first generation that may not list it, while it is on its way out for that.
-    pub unlisted: Option<u64>,
+    /// The schedule does not list it, or another of its name: it is on its way out for that.
+    pub unlisted: bool,
 }
 
 impl Unit {

@@ -305,7 +305,7 @@ impl Agent {
         let Some(unit) = self.units.get_mut(name) else { return };
         let uid = unit.held.as_ref().map(|h| h.uid);
         if uid.is_none() || !unit.is_own(cluster) || unit.wanted.as_ref().map(|w| w.uid) == uid {
-            unit.unlisted = None;
+            unit.unlisted = false;
         }
     }
 

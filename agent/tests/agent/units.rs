@@ -1,9 +1,12 @@
 //! Units come, change, and go as the schedule says.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fleet_agent::{Job, Standing};
+use fleet_registry::Key;
 use fleet_registry::record::Target;
+use fleet_units::MachineId;
 
 use crate::world::{World, unit};
 
@@ -65,7 +68,7 @@ fn a_unit_taken_away_is_gone_before_that_is_acknowledged() {
 }
 
 #[test]
-fn an_earlier_generation_is_acknowledged_while_a_later_stop_takes_long() {
+fn a_stop_that_takes_long_holds_back_no_other_unit() {
     let mut w = World::present();
     w.give("a.service", 5, TEXT, Target::Launched);
     w.give("b.service", 6, TEXT, Target::Launched);
@@ -74,11 +77,47 @@ fn an_earlier_generation_is_acknowledged_while_a_later_stop_takes_long() {
     w.systemd.slow_stop.insert(unit("b.service"), Duration::from_secs(60));
     w.systemd.slow_stop.insert(unit("a.service"), Duration::from_secs(5));
     w.take("a.service");
-    let first = w.publish();
     w.take("b.service");
+    let generation = w.publish();
+    let applied = Key::Applied(MachineId::parse("m1").unwrap());
+    let before = w.versions(&applied);
+    w.until("both are being stopped", |w| w.systemd.times(Job::Stop, "b.service") == 1);
+    w.run(Duration::from_secs(4));
+    assert_eq!(w.versions(&applied), before, "nothing is gone yet");
+    w.until("the first is given back", |w| w.gave_back("a.service"));
+    assert!(w.is_active("b.service") && !w.gave_back("b.service"));
+    assert_eq!((w.applied(), w.stopping()), (Some(generation), BTreeSet::from([unit("b.service")])));
+    // One that was never loaded is given back at once.
+    w.give("c.service", 7, TEXT, Target::Loaded);
+    w.alter("c.service", |a| a.content = fleet_registry::record::ContentKey("missing".into()));
     w.publish();
-    w.until("the first is acknowledged", |w| w.applied() == Some(first));
+    w.take("c.service");
+    w.publish();
+    w.until("it is given back", |w| w.gave_back("c.service"));
     assert!(w.is_active("b.service"));
+    // A restart of fleetd claims no more than is true.
+    w.restart();
+    w.run(Duration::from_secs(10));
+    assert!(w.is_active("b.service") && w.gave_back("a.service") && !w.gave_back("b.service"));
+    w.until("the last is given back", |w| w.gave_back("b.service"));
+    assert!(!w.is_active("b.service") && w.stopping().is_empty());
+}
+
+#[test]
+fn a_plain_stop_is_acknowledged_by_one_write() {
+    let mut w = World::present();
+    w.give("a.service", 5, TEXT, Target::Launched);
+    w.publish();
+    w.until("it runs", |w| w.state("a.service").is_some_and(|s| s.active == "active"));
+    w.run(Duration::from_secs(1));
+    let applied = Key::Applied(MachineId::parse("m1").unwrap());
+    let before = w.versions(&applied);
+    w.systemd.slow_stop.insert(unit("a.service"), Duration::from_secs(5));
+    w.take("a.service");
+    w.publish();
+    w.until("it is given back", |w| w.gave_back("a.service"));
+    w.run(Duration::from_secs(10));
+    assert_eq!(w.versions(&applied), before + 1);
 }
 
 #[test]

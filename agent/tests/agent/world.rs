@@ -42,6 +42,8 @@ pub(crate) struct World {
     config: AgentConfig,
     generation: u64,
     schedule: BTreeMap<UnitName, Assignment>,
+    /// What was taken away, and by which generation, as the engine keeps it.
+    leaving: BTreeMap<UnitName, u64>,
 }
 
 pub(crate) fn config() -> AgentConfig {
@@ -86,6 +88,7 @@ impl World {
             config: config(),
             generation: 0,
             schedule: BTreeMap::new(),
+            leaving: BTreeMap::new(),
         };
         world.boot();
         world
@@ -252,6 +255,7 @@ impl World {
         let content = ContentRecord { v: 1, text: text.into(), drop_ins: BTreeMap::new(), extra: Default::default() };
         let key = self.key(&Key::Content(content.key()));
         self.store.put(self.now, PutRequest::new(key, content.encode())).unwrap();
+        self.leaving.remove(&unit(name));
         self.schedule.insert(unit(name), Assignment { uid, content: content.key(), target, restarts: 0 });
     }
 
@@ -261,6 +265,7 @@ impl World {
 
     pub(crate) fn take(&mut self, name: &str) {
         self.schedule.remove(&unit(name)).unwrap();
+        self.leaving.insert(unit(name), self.generation + 1);
     }
 
     /// Writes the schedule.
@@ -276,7 +281,7 @@ impl World {
             v: 1,
             generation,
             units: self.schedule.clone(),
-            leaving: BTreeMap::new(),
+            leaving: self.leaving.clone(),
             extra: Default::default(),
         };
         self.put(&Key::Schedule(self.config.facts.id.clone()), &record);
@@ -313,6 +318,27 @@ impl World {
 
     pub(crate) fn applied(&self) -> Option<u64> {
         self.read::<AppliedRecord>(&Key::Applied(self.config.facts.id.clone())).map(|a| a.generation)
+    }
+
+    /// Whether the engine may give a unit that was taken away to another machine.
+    pub(crate) fn gave_back(&self, name: &str) -> bool {
+        let applied = self.read::<AppliedRecord>(&Key::Applied(self.config.facts.id.clone()));
+        applied.is_some_and(|applied| applied.gave_back(&unit(name), self.leaving[&unit(name)]))
+    }
+
+    /// What is acknowledged to be still stopping.
+    pub(crate) fn stopping(&self) -> BTreeSet<UnitName> {
+        let applied = self.read::<AppliedRecord>(&Key::Applied(self.config.facts.id.clone()));
+        applied.map(|applied| applied.stopping).unwrap_or_default()
+    }
+
+    /// How often this key was written.
+    pub(crate) fn versions(&self, key: &Key) -> i64 {
+        let request = Request::Range(RangeRequest::key(self.key(key)));
+        match self.store.memory.clone().apply(self.now, request).unwrap().body {
+            ResponseBody::Range(range) => range.kvs.first().map_or(0, |kv| kv.version),
+            other => panic!("{other:?}"),
+        }
     }
 
     pub(crate) fn machine(&self) -> Option<MachineRecord> {

@@ -164,12 +164,16 @@ impl Cluster {
         }
     }
 
-    /// Tells how far a machine has carried out its schedules: what it was to stop until then is gone from it.
-    pub fn acknowledge(&mut self, id: &MachineId, generation: u64) {
+    /// Tells how far a machine has carried out its schedules: what it was to stop until then is gone from it, but for
+    /// what it is still stopping.
+    pub fn acknowledge(&mut self, id: &MachineId, generation: u64, stopping: &BTreeSet<UnitName>) {
         let Some(machine) = self.machines.find(id.as_str()) else { return };
-        let done = |given: &Option<u64>| given.is_some_and(|given| given <= generation);
+        let done = |unit: UnitIx, given: Option<u64>| {
+            given.is_some_and(|given| given <= generation) && !stopping.contains(&self.units[unit].name)
+        };
+        let leaving = &self.machines[machine].leaving;
         let gone: Vec<UnitIx> =
-            self.machines[machine].leaving.iter().filter(|(_, given)| done(given)).map(|(&unit, _)| unit).collect();
+            leaving.iter().filter(|&(&unit, &given)| done(unit, given)).map(|(&unit, _)| unit).collect();
         for unit in gone {
             self.machines[machine].leaving.remove(&unit);
             self.units[unit].leaving.remove(&machine);

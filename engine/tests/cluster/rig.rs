@@ -412,6 +412,7 @@ impl Rig {
         let record = AppliedRecord {
             v: FORMAT,
             generation: schedule.generation,
+            stopping: BTreeSet::new(),
             boot_id: "boot".to_owned(),
             extra: BTreeMap::new(),
         };

@@ -8,11 +8,13 @@
 //! | `unit NAME [option; option…]` | a unit is submitted, or its text changed |
 //! | `start`, `load`, `stop`, `destroy NAME…` | people want it to run, or not |
 //! | `ack ID…` | a machine acknowledges what was written for it |
+//! | `ack-but ID NAME…` | the same, but it is still stopping these |
 //! | `plan` | decide and write; the lines after it that begin with `>` are what comes of it |
 //! | `explain NAME` | every machine's verdict |
 //!
 //! `UPDATE_GOLDEN=1` rewrites what follows `plan` and `explain`; look at the difference before committing it.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -61,6 +63,7 @@ fn rest_of(model: &mut Model, command: &str, rest: &str) {
             }
             model.set_machine(facts);
         }
+        "ack-but" => model.acknowledge(&machine(words[0]), &words[1..].iter().map(|name| unit(name)).collect()),
         _ => words.iter().for_each(|word| each(model, command, word)),
     }
 }
@@ -79,7 +82,7 @@ fn each(model: &mut Model, command: &str, word: &str) {
         }),
         "caught-up" => model.change_machine(&id(), |facts| facts.catching_up = false),
         "forget" => model.forget_machine(&id()),
-        "ack" => model.acknowledge(&id()),
+        "ack" => model.acknowledge(&id(), &BTreeSet::new()),
         "start" => model.desire(&unit(word), DesiredState::Launched),
         "load" => model.desire(&unit(word), DesiredState::Loaded),
         "stop" => model.desire(&unit(word), DesiredState::Inactive),

@@ -135,12 +135,12 @@ impl Model {
         (decisions, plans)
     }
 
-    /// A machine acknowledges its newest schedule.
-    pub(crate) fn acknowledge(&mut self, id: &MachineId) {
+    /// A machine acknowledges its newest schedule, but for what it is still stopping.
+    pub(crate) fn acknowledge(&mut self, id: &MachineId, stopping: &BTreeSet<UnitName>) {
         let Some(written) = self.written.get_mut(id) else { return };
-        written.leaving.clear();
+        written.leaving.retain(|name, _| stopping.contains(name));
         let generation = written.generation;
-        self.cluster.acknowledge(id, generation);
+        self.cluster.acknowledge(id, generation, stopping);
     }
 
     /// The same facts told to an engine that knows nothing yet, as to a new leader.

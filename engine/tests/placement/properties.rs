@@ -19,7 +19,7 @@ enum Step {
     Submit { unit: u8, options: Vec<String> },
     Desire { unit: u8, desired: DesiredState },
     Destroy { unit: u8 },
-    Acknowledge { id: u8 },
+    Acknowledge { id: u8, slow: Vec<u8> },
     Plan,
 }
 
@@ -71,7 +71,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(unit, options)| Step::Submit { unit, options }),
         6 => (0..UNITS, desired).prop_map(|(unit, desired)| Step::Desire { unit, desired }),
         1 => (0..UNITS).prop_map(|unit| Step::Destroy { unit }),
-        4 => (0..MACHINES).prop_map(|id| Step::Acknowledge { id }),
+        4 => (0..MACHINES, prop::collection::vec(0..UNITS, 0..3))
+            .prop_map(|(id, slow)| Step::Acknowledge { id, slow }),
         8 => Just(Step::Plan),
     ]
 }
@@ -108,10 +109,10 @@ fn apply(model: &mut Model, step: &Step) {
         }
         Step::Desire { unit, desired } => model.desire(&name(*unit), *desired),
         Step::Destroy { unit } => model.destroy(&name(*unit)),
-        Step::Acknowledge { id: n } => {
+        Step::Acknowledge { id: n, slow } => {
             let present = |facts: &&MachineFacts| facts.presence == Presence::Present;
             if model.machines.get(&id(*n)).filter(present).is_some() {
-                model.acknowledge(&id(*n));
+                model.acknowledge(&id(*n), &slow.iter().map(|&n| name(n)).collect());
             }
         }
         Step::Flags { .. } | Step::Presence { .. } | Step::Forget { .. } | Step::Plan => {}

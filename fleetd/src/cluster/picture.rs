@@ -94,8 +94,8 @@ impl Picture {
     pub fn leaving(&self, name: &UnitName) -> impl Iterator<Item = &MachineId> {
         self.leaving.get(name).into_iter().flatten().filter(move |id| {
             let generation = self.view.schedules.get(*id).and_then(|s| s.value.leaving.get(name)).copied();
-            let applied = self.view.applied.get(*id).map_or(0, |a| a.value.generation);
-            generation.is_some_and(|generation| applied < generation)
+            let applied = self.view.applied.get(*id).map(|applied| &applied.value);
+            generation.is_some_and(|given| !applied.is_some_and(|applied| applied.gave_back(name, given)))
         })
     }
 

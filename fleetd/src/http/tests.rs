@@ -260,7 +260,13 @@ impl Served {
     }
 
     async fn applied(&self, id: &str, generation: u64) {
-        let record = AppliedRecord { v: FORMAT, generation, boot_id: "b".into(), extra: Extra::new() };
+        let record = AppliedRecord {
+            v: FORMAT,
+            generation,
+            stopping: Default::default(),
+            boot_id: "b".into(),
+            extra: Extra::new(),
+        };
         self.write(Key::Applied(machine(id)), &record).await;
     }
 

@@ -1,6 +1,6 @@
 //! `schedule/<machine>` and `applied/<machine>`: what a machine is to run, and how far it got with stopping.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fleet_units::UnitName;
 use serde::{Deserialize, Serialize};
@@ -57,16 +57,28 @@ impl ScheduleRecord {
 }
 
 /// `applied/<machine>`: the generation that the machine has carried out as far as stopping goes. Every unit that it no
-/// longer lists has had its stop job finished and is not loaded.
+/// longer lists has had its stop job finished and is not loaded, but for those that `stopping` names. The machine starts
+/// nothing from an older generation once this is written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppliedRecord {
     /// Format version.
     pub v: u32,
     /// The generation.
     pub generation: u64,
+    /// Units that it no longer lists and that are still being stopped: a slow one holds back no other.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub stopping: BTreeSet<UnitName>,
     /// In which boot.
     pub boot_id: String,
     /// Fields of newer versions.
     #[serde(flatten)]
     pub extra: Extra,
+}
+
+impl AppliedRecord {
+    /// Whether a unit that a schedule took away with this generation is gone from the machine.
+    #[must_use]
+    pub fn gave_back(&self, unit: &UnitName, generation: u64) -> bool {
+        self.generation >= generation && !self.stopping.contains(unit)
+    }
 }

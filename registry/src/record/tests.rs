@@ -1,3 +1,4 @@
+use fleet_units::UnitName;
 use proptest::collection::btree_map;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -24,6 +25,7 @@ fn samples() -> Vec<(&'static str, Value)> {
                 "units": {"a.service": {"uid": 5, "content": content, "target": "launched", "restarts": 0}}}),
         ),
         ("applied", json!({"v": 1, "generation": 3, "boot_id": "b"})),
+        ("applied", json!({"v": 1, "generation": 3, "boot_id": "b", "stopping": ["a.service", "b.service"]})),
         (
             "state",
             json!({"v": 1, "uid": 5, "content": content, "load": "loaded", "active": "active", "sub": "running"}),
@@ -111,6 +113,19 @@ fn different_files_have_different_keys() {
         ContentKey::of("", &drop_ins(&[("a", ""), ("b", "")])),
     ];
     assert_eq!(keys.iter().collect::<std::collections::BTreeSet<_>>().len(), keys.len());
+}
+
+#[test]
+fn a_unit_is_given_back_by_its_generation_unless_it_is_still_being_stopped() {
+    let text = r#"{"v": 1, "generation": 3, "boot_id": "b", "stopping": ["slow.service"]}"#;
+    let applied = AppliedRecord::decode(text.as_bytes()).unwrap();
+    let [slow, quick] = ["slow.service", "quick.service"].map(|name| UnitName::parse(name).unwrap());
+    assert!(applied.gave_back(&quick, 2) && applied.gave_back(&quick, 3));
+    assert!(!applied.gave_back(&quick, 4));
+    assert!(!applied.gave_back(&slow, 2) && !applied.gave_back(&slow, 3));
+    let done = AppliedRecord { stopping: Default::default(), ..applied };
+    assert!(done.gave_back(&slow, 3));
+    assert!(!String::from_utf8(done.encode().to_vec()).unwrap().contains("stopping"));
 }
 
 fn anything() -> impl Strategy<Value = Value> {
