@@ -2,9 +2,10 @@
 //!
 //! [`lab`] boots real machines (each with its own systemd, D-Bus, journal, disk, and
 //! network address) and knows nothing of fleet; [`cluster`] installs fleet on them, and
-//! [`bench`] measures what it costs there.
+//! [`bench`] measures what it costs there. [`sim`] needs no machines: whole clusters in virtual time.
 
 pub mod bench;
 pub mod cluster;
 pub mod lab;
 mod programs;
+pub mod sim;

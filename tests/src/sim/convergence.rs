@@ -1,0 +1,108 @@
+//! Invariant 9: once faults have ended, what runs is what is decided, and what is decided is what people want.
+
+use std::collections::BTreeSet;
+
+use fleet_registry::record::{NoteKind, Target};
+use fleet_units::{DesiredState, UnitName};
+
+use super::machine::Machine;
+use super::truth::{Truth, is_global};
+use super::world::World;
+
+impl World {
+    /// What is not yet as it must be in the end.
+    pub(super) fn unsettled(&self) -> Result<(), String> {
+        if self.truth.leader.is_none() || self.truth.brake {
+            return Err("nobody leads, or the brake is on".to_owned());
+        }
+        for machine in &self.machines {
+            machine_settled(&self.truth, machine)?;
+        }
+        for (unit, (_, record)) in &self.truth.units {
+            self.unit_settled(unit, record.desired)?;
+        }
+        for (id, all) in &self.truth.schedules {
+            let units = all.last().map(|schedule| &schedule.units);
+            let mut lone = units.into_iter().flatten().filter(|(unit, _)| unit.as_str().starts_with("lone"));
+            if let (Some((a, _)), Some((b, _))) = (lone.next(), lone.next()) {
+                return Err(format!("{a} and {b} are in conflict, and both on {id}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn unit_settled(&self, unit: &UnitName, desired: DesiredState) -> Result<(), String> {
+        let listed: BTreeSet<_> = self.truth.listed(unit).map(|(id, _)| id.clone()).collect();
+        let name = unit.as_str();
+        if desired == DesiredState::Inactive {
+            return match listed.is_empty() {
+                true => Ok(()),
+                false => Err(format!("{unit} is not wanted, and listed by {listed:?}")),
+            };
+        }
+        if is_global(unit) {
+            return match listed.len() == self.machines.len() {
+                true => Ok(()),
+                false => Err(format!("{unit} is global, and on {} machines only", listed.len())),
+            };
+        }
+        if let ("with", Some(peer)) = (&name[..4], UnitName::parse(&name.replacen("with", "plain", 1)).ok()) {
+            let beside: BTreeSet<_> = self.truth.listed(&peer).map(|(id, _)| id.clone()).collect();
+            if !listed.is_empty() && listed != beside {
+                return Err(format!("{unit} is on {listed:?}, and {peer} on {beside:?}"));
+            }
+        }
+        let note = self.truth.notes.get(unit).map(|note| note.kind);
+        let may_wait = name.starts_with("with") || name.starts_with("lone");
+        match listed.len() {
+            1 => Ok(()),
+            0 if may_wait && note.is_some_and(|kind| kind != NoteKind::Placed) => Ok(()),
+            n => Err(format!("{unit} is listed by {n} machines ({note:?})")),
+        }
+    }
+}
+
+/// Whether a machine does what its schedule says, which says what people want.
+fn machine_settled(truth: &Truth, machine: &Machine) -> Result<(), String> {
+    let id = &machine.id;
+    if machine.fleetd.is_none() || machine.paused_until.is_some() {
+        return Err(format!("fleetd does not run on {id}"));
+    }
+    let record = truth.present.get(id).ok_or_else(|| format!("{id} is not present"))?;
+    let schedule = truth.schedule(id).ok_or_else(|| format!("{id} has no schedule"))?;
+    if record.catching_up || truth.applied.get(id) != Some(&schedule.generation) {
+        return Err(format!(
+            "{id} has acknowledged {:?} of {}, and catches up: {}",
+            truth.applied.get(id),
+            schedule.generation,
+            record.catching_up
+        ));
+    }
+    for (unit, assignment) in &schedule.units {
+        let (uid, wanted) = truth.units.get(unit).ok_or_else(|| format!("{id} lists {unit}, which is no more"))?;
+        let target = match wanted.desired {
+            DesiredState::Launched => Target::Launched,
+            _ => Target::Loaded,
+        };
+        let meant = (*uid, &wanted.content, target, wanted.restarts);
+        let given = (assignment.uid, &assignment.content, assignment.target, assignment.restarts);
+        if meant != given {
+            return Err(format!("{id} is given {unit} as {given:?}, and it is {meant:?}"));
+        }
+        let systemd = &machine.systemd;
+        let runs = systemd.is_active(unit);
+        let refused = systemd.refused.contains(unit);
+        if !refused && (!systemd.is_linked(unit) || runs != (target == Target::Launched && !systemd.has_failed(unit))) {
+            return Err(format!("{unit} is {target:?} on {id}, and runs: {runs}"));
+        }
+        let active = truth.states.get(&(id.clone(), unit.clone())).map(|state| state.active.as_str());
+        if runs != (active == Some("active")) {
+            return Err(format!("{unit} on {id} runs: {runs}, and is shown as {active:?}"));
+        }
+    }
+    let stranger = machine.systemd.active().map(|(unit, _)| unit).chain(machine.systemd.linked());
+    match stranger.into_iter().find(|unit| !schedule.units.contains_key(*unit)) {
+        Some(unit) => Err(format!("{unit} is on {id}, which does not list it")),
+        None => Ok(()),
+    }
+}

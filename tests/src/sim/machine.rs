@@ -1,0 +1,154 @@
+//! One simulated machine: power, disk, systemd, and the fleetd on it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use fleet_agent::{Agent, AgentConfig, DiskEffect, DiskEvent, Event, Found, FoundUnit, MachineFacts};
+use fleet_engine::{Engine, EngineConfig};
+use fleet_registry::loopback::{Connection, Link};
+use fleet_registry::record::Capacity;
+use fleet_registry::{Layout, Mono, Session, SessionConfig, StateMachine, StoreEvent};
+use fleet_units::MachineId;
+
+use super::systemd::Systemd;
+
+/// The lease.
+pub(super) const TTL: Duration = Duration::from_secs(10);
+/// How long the brake holds.
+pub(super) const BRAKE_HOLD: Duration = Duration::from_secs(40);
+/// How long the store may take.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A running fleetd.
+pub(super) struct Fleetd {
+    pub(super) session: Session,
+    pub(super) engine: Engine,
+    pub(super) agent: Agent,
+}
+
+/// What waits for a fleetd that is paused.
+pub(super) enum Waiting {
+    Store(StoreEvent),
+    Agent(Event),
+}
+
+/// A machine.
+pub(super) struct Machine {
+    pub(super) id: MachineId,
+    pub(super) zone: &'static str,
+    pub(super) link: Link,
+    /// What the link does when nothing else befalls the store.
+    pub(super) connection: Connection,
+    pub(super) systemd: Systemd,
+    pub(super) disk: Found,
+    pub(super) fleetd: Option<Fleetd>,
+    /// When fleetd starts (again).
+    pub(super) starts_at: Option<Mono>,
+    /// Stopped, as by a debugger, until then.
+    pub(super) paused_until: Option<Mono>,
+    pub(super) waiting: Vec<Waiting>,
+    /// fleetd dies after this many more effects.
+    pub(super) dies_after: Option<usize>,
+    /// When something last befell this machine that does not befall all.
+    pub(super) disturbed: Mono,
+    /// The revision of the store when its watches were last read.
+    pub(super) read: i64,
+    pub(super) boots: u32,
+}
+
+impl Machine {
+    pub(super) fn new(n: usize) -> Self {
+        Self {
+            id: format!("m{n:02}").parse().expect("a machine id"),
+            zone: ["a", "b", "c"][n % 3],
+            link: Link::new(TIMEOUT),
+            connection: Connection::Up,
+            systemd: Systemd::default(),
+            disk: Found::default(),
+            fleetd: None,
+            starts_at: None,
+            paused_until: None,
+            waiting: Vec::new(),
+            dies_after: None,
+            disturbed: Mono::ZERO,
+            read: 0,
+            boots: 1,
+        }
+    }
+
+    /// A fleetd that has not begun.
+    pub(super) fn make_fleetd(&self, layout: &Layout, seed: u64) -> Fleetd {
+        let instance = format!("{}-{}", self.id, self.boots);
+        let facts = MachineFacts {
+            id: self.id.clone(),
+            hostname: self.id.to_string(),
+            address: None,
+            peer: None,
+            metadata: BTreeMap::from([("zone".to_owned(), self.zone.to_owned())]),
+            capacity: Capacity::default(),
+            version: "simulated".to_owned(),
+            boot_id: format!("boot-{instance}"),
+            instance: instance.clone(),
+            carries_registry: false,
+        };
+        Fleetd {
+            session: Session::new(SessionConfig { ttl: TTL, seed }),
+            engine: Engine::new(EngineConfig {
+                machine: self.id.clone(),
+                instance,
+                layout: layout.clone(),
+                carries_registry: false,
+                brake_hold: BRAKE_HOLD,
+                seed: seed ^ 1,
+                ttl: TTL,
+            }),
+            agent: Agent::new(AgentConfig {
+                facts,
+                layout: layout.clone(),
+                units_directory: "/run/fleet/units".into(),
+                state_directory: "/var/lib/fleet".into(),
+                systemd_user: false,
+                request_timeout: TIMEOUT,
+                ttl: TTL,
+                seed: seed ^ 2,
+            }),
+        }
+    }
+
+    /// Carries out an effect on the disk.
+    pub(super) fn disk(&mut self, effect: DiskEffect) -> DiskEvent {
+        match effect {
+            DiskEffect::Scan => DiskEvent::Scanned(Ok(self.disk.clone())),
+            DiskEffect::ReadCluster => DiskEvent::Cluster(Ok(self.disk.cluster.clone())),
+            DiskEffect::WriteCluster(id) => {
+                self.disk.cluster = Some(id);
+                DiskEvent::ClusterWritten(Ok(()))
+            }
+            DiskEffect::WriteMemory(memory) => {
+                self.disk.memory = memory;
+                DiskEvent::MemoryWritten(Ok(()))
+            }
+            DiskEffect::WriteUnit { op, unit, note, .. } => {
+                self.disk.units.insert(unit.clone(), FoundUnit { note: Ok(note), file: true });
+                DiskEvent::Unit { op, unit, result: Ok(()) }
+            }
+            DiskEffect::WriteNote { op, unit, note } => {
+                let file = self.disk.units.get(&unit).is_some_and(|found| found.file);
+                self.disk.units.insert(unit.clone(), FoundUnit { note: Ok(note), file });
+                DiskEvent::Unit { op, unit, result: Ok(()) }
+            }
+            DiskEffect::RemoveUnit { op, unit, .. } => {
+                self.disk.units.remove(&unit);
+                DiskEvent::Unit { op, unit, result: Ok(()) }
+            }
+        }
+    }
+
+    /// When something happens here, if nothing else happens before.
+    pub(super) fn next_deadline(&self) -> Option<Mono> {
+        let outside = [self.link.next_deadline(), self.systemd.next_deadline(), self.starts_at, self.paused_until];
+        let fleetd = self.fleetd.as_ref().filter(|_| self.paused_until.is_none());
+        let inside = fleetd.map(|f| [f.session.wakeup(), f.engine.wakeup(), f.agent.wakeup()]).unwrap_or_default();
+        outside.into_iter().chain(inside).flatten().min()
+    }
+}

@@ -1,0 +1,104 @@
+//! What people do to a cluster, as the API writes it.
+
+use std::collections::BTreeMap;
+
+use fleet_registry::record::{ContentRecord, FORMAT, OperatorRecord, Record, UnitRecord};
+use fleet_registry::store::{DeleteRequest, Operation, PutRequest, Request, TxnRequest};
+use fleet_registry::{Key, Layout};
+use fleet_units::{DesiredState, UnitFile, UnitName};
+
+use super::truth::Writer;
+use super::world::World;
+
+/// The text of a unit; what it says to fleet follows from its name.
+fn text(unit: &UnitName, version: usize) -> String {
+    let name = unit.as_str();
+    let fleet = match name.split('-').next().unwrap_or(name) {
+        "global" => "Global=true".to_owned(),
+        "lone" => "Conflicts=lone-*".to_owned(),
+        "zone" => format!("MachineMetadata=zone={}", ["a", "b", "c"][name.len() % 3]),
+        "with" => format!("MachineOf={}", name.replacen("with", "plain", 1)),
+        _ => return format!("[Service]\nExecStart=/bin/sleep {version}\n"),
+    };
+    format!("[Service]\nExecStart=/bin/sleep {version}\n[X-Fleet]\n{fleet}\n")
+}
+
+/// The units that a story is about: every third is plain, and the others are of all kinds.
+pub(super) fn names(count: usize) -> Vec<UnitName> {
+    let kinds = ["plain", "zone", "plain", "lone", "plain", "with", "global"];
+    let name = |n: usize| {
+        let kind = kinds[n % kinds.len()];
+        // A unit that follows another does so by its number.
+        let number = if kind == "with" { n - 1 } else { n };
+        UnitName::parse(&format!("{kind}-{number}.service")).expect("a unit name")
+    };
+    (0..count).map(name).collect()
+}
+
+impl World {
+    fn write(&mut self, success: Vec<Operation>) {
+        let request = Request::Txn(TxnRequest { success, ..TxnRequest::default() });
+        let result = self.memory.apply(self.now, request).map(|_| ()).map_err(|e| format!("an operator's write: {e}"));
+        self.check(result);
+        self.drain(Writer::Operator);
+    }
+
+    fn put(layout: &Layout, key: &Key, record: &impl Record) -> Operation {
+        Operation::Put(PutRequest::new(layout.encode(key), record.encode()))
+    }
+
+    /// Submits a unit, or replaces its text.
+    pub(super) fn submit(&mut self, unit: &UnitName, version: usize, desired: DesiredState) {
+        let text = text(unit, version);
+        let Ok(file) = UnitFile::parse(&text) else { return self.check(Err(format!("{unit}: a bad text"))) };
+        let content = ContentRecord { v: FORMAT, text, drop_ins: BTreeMap::new(), extra: BTreeMap::new() };
+        let record = UnitRecord {
+            v: FORMAT,
+            content: content.key(),
+            hash: file.hash(),
+            desired,
+            restarts: self.truth.units.get(unit).map_or(0, |(_, record)| record.restarts),
+            changed: 0,
+            changed_by: String::new(),
+            extra: BTreeMap::new(),
+        };
+        self.timeline.push(self.now, "operator", format_args!("submit {unit}, text {version}, {desired:?}"));
+        self.write(vec![
+            Self::put(&self.layout, &Key::Content(content.key()), &content),
+            Self::put(&self.layout, &Key::Unit(unit.clone()), &record),
+        ]);
+    }
+
+    /// Changes a unit's record, if there is one.
+    pub(super) fn change(&mut self, unit: &UnitName, what: &str, change: impl FnOnce(&mut UnitRecord)) {
+        let Some((_, record)) = self.truth.units.get(unit) else { return };
+        let mut record = record.clone();
+        change(&mut record);
+        self.timeline.push(self.now, "operator", format_args!("{what} {unit}"));
+        self.write(vec![Self::put(&self.layout, &Key::Unit(unit.clone()), &record)]);
+    }
+
+    /// Destroys a unit.
+    pub(super) fn destroy(&mut self, unit: &UnitName) {
+        self.timeline.push(self.now, "operator", format_args!("destroy {unit}"));
+        let key = self.layout.encode(&Key::Unit(unit.clone()));
+        self.write(vec![Operation::Delete(DeleteRequest { key, ..DeleteRequest::default() })]);
+    }
+
+    /// Says something of a machine.
+    pub(super) fn operate(&mut self, n: usize, change: impl FnOnce(&mut OperatorRecord)) {
+        let mut record = OperatorRecord {
+            v: FORMAT,
+            metadata: BTreeMap::new(),
+            cordoned: false,
+            draining: false,
+            extra: BTreeMap::new(),
+        };
+        change(&mut record);
+        let id = self.machines[n].id.clone();
+        let (cordoned, draining, metadata) = (record.cordoned, record.draining, &record.metadata);
+        let what = format_args!("{id}: cordoned {cordoned}, draining {draining}, metadata {metadata:?}");
+        self.timeline.push(self.now, "operator", what);
+        self.write(vec![Self::put(&self.layout, &Key::Operator(id), &record)]);
+    }
+}
