@@ -18,7 +18,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::v2::{
-    DestroyAnswer, DestroyRequest, MachineList, UnitList, UnitStatus, UnitText, UnitsAnswer, UnitsRequest, WatchLine,
+    BrakeAnswer, BrakeRequest, ClusterStatus, DestroyAnswer, DestroyRequest, ForgetAnswer, MachineList, OperateAnswer,
+    OperateRequest, UnitList, UnitStatus, UnitText, UnitsAnswer, UnitsRequest, WatchLine,
 };
 use crate::{ApiError, Endpoint, ErrorEntity, paths, percent, v1};
 
@@ -186,6 +187,27 @@ impl Client {
     /// The machines that are present.
     pub async fn machines(&self) -> Result<MachineList, ApiError> {
         self.get(paths::V2_MACHINES).await
+    }
+
+    /// Says something of machines.
+    pub async fn operate(&self, request: &OperateRequest) -> Result<OperateAnswer, ApiError> {
+        self.post(paths::V2_MACHINES, request).await
+    }
+
+    /// Deletes what is left of a machine that is lost.
+    pub async fn forget(&self, id: &str) -> Result<ForgetAnswer, ApiError> {
+        let body = self.call(Method::POST, &paths::v2_forget(id), None).await?;
+        self.decode(&body)
+    }
+
+    /// The cluster as a whole.
+    pub async fn cluster(&self) -> Result<ClusterStatus, ApiError> {
+        self.get(paths::V2_CLUSTER).await
+    }
+
+    /// Releases the brake.
+    pub async fn release_brake(&self) -> Result<BrakeAnswer, ApiError> {
+        self.post(paths::V2_BRAKE, &BrakeRequest { release: true }).await
     }
 
     // How.

@@ -20,8 +20,12 @@ pub const V1_MACHINES: &str = "/fleet/v1/machines";
 pub const V2_UNITS: &str = "/fleet/v2/units";
 /// POST destroys units.
 pub const V2_DESTROY: &str = "/fleet/v2/destroy";
-/// Machines of API v2.
+/// Machines of API v2: GET lists, POST takes what operators say of them.
 pub const V2_MACHINES: &str = "/fleet/v2/machines";
+/// The cluster as a whole.
+pub const V2_CLUSTER: &str = "/fleet/v2/cluster";
+/// POST releases the brake.
+pub const V2_BRAKE: &str = "/fleet/v2/brake";
 
 /// One unit of API v1.
 pub fn v1_unit(name: &str) -> String {
@@ -43,6 +47,11 @@ pub fn v2_journal(name: &str) -> String {
     format!("{V2_UNITS}/{}/journal", percent::encode(name))
 }
 
+/// POST deletes what is left of a machine.
+pub fn v2_forget(id: &str) -> String {
+    format!("{V2_MACHINES}/{}/forget", percent::encode(id))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,5 +61,6 @@ mod tests {
         assert_eq!(v1_unit("a@1.service"), "/fleet/v1/units/a@1.service");
         assert_eq!(v2_text(r"a\x2d.mount"), "/fleet/v2/units/a%5Cx2d.mount/text");
         assert_eq!(v2_status("a/b"), "/fleet/v2/units/a%2Fb/status");
+        assert_eq!(v2_forget("a/b"), "/fleet/v2/machines/a%2Fb/forget");
     }
 }

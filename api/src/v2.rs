@@ -10,9 +10,15 @@
 //! | `GET /fleet/v2/units/NAME/status?machine=ID` | – | [`UnitStatus`] |
 //! | `GET /fleet/v2/units/NAME/journal?lines=N&follow=true&output=MODE&machine=ID` | – | text, chunk by chunk |
 //! | `GET /fleet/v2/machines` | – | [`MachineList`] |
+//! | `POST /fleet/v2/machines` | [`OperateRequest`] | [`OperateAnswer`] |
+//! | `POST /fleet/v2/machines/ID/forget` | – | [`ForgetAnswer`]; 409 while the machine is present |
+//! | `GET /fleet/v2/cluster` | – | [`ClusterStatus`] |
+//! | `POST /fleet/v2/brake` | [`BrakeRequest`] | [`BrakeAnswer`] |
 
 mod change;
+mod cluster;
 mod machine;
+mod operate;
 mod view;
 mod watch;
 
@@ -20,7 +26,11 @@ pub use change::{
     DestroyAnswer, DestroyOutcome, DestroyRequest, Destroyed, Outcome, UnitChange, UnitOutcome, UnitsAnswer,
     UnitsRequest,
 };
+pub use cluster::{BrakeView, ClusterStatus, LeaderView, LostMachine, Orphan, UnreadableRecord};
 pub use machine::{MachineList, MachineRef, MachineView};
+pub use operate::{
+    BrakeAnswer, BrakeRequest, ForgetAnswer, MachineChange, MachineChanged, OperateAnswer, OperateRequest,
+};
 pub use view::{NoteKind, NoteView, Reached, StateView, UnitList, UnitStatus, UnitText, UnitView};
 pub use watch::WatchLine;
 

@@ -1,6 +1,6 @@
-//! What there is to type: the commands and flags of CoreOS fleet 0.11 and 1.0.
+//! What there is to type: the commands and flags of CoreOS fleet 0.11 and 1.0, and those for operators.
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 /// What `help` shows, in fleet's order.
 const ROOT_HELP: &str = "\
@@ -113,12 +113,27 @@ pub struct Former {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show or release the brake, which holds units back when most machines are lost at once
+    #[command(help_template = COMMAND_HELP)]
+    Brake(Brake),
     /// Print the text of a unit, as it was submitted
     #[command(help_template = COMMAND_HELP)]
     Cat(UnitNames),
+    /// Look at the cluster as a whole
+    #[command(help_template = COMMAND_HELP)]
+    Cluster(Cluster),
+    /// Give machines no more units; they keep what they have
+    #[command(help_template = COMMAND_HELP)]
+    Cordon(Machines),
     /// Stop units and remove them from the cluster
     #[command(help_template = COMMAND_HELP)]
     Destroy(ChangeUnits),
+    /// Move the units of machines to others, and give them no more
+    #[command(help_template = COMMAND_HELP)]
+    Drain(Drain),
+    /// Delete what is left of machines that will not come back
+    #[command(help_template = COMMAND_HELP)]
+    Forget(Machines),
     /// Print the journal of a unit, whichever machine it is on
     #[command(help_template = COMMAND_HELP)]
     Journal(Journal),
@@ -134,6 +149,9 @@ pub enum Command {
     /// Put units on machines, without starting them
     #[command(help_template = COMMAND_HELP)]
     Load(CreateUnits),
+    /// Look at one machine, or change it
+    #[command(help_template = COMMAND_HELP)]
+    Machine(Machine),
     /// Restart units, where they are
     #[command(help_template = COMMAND_HELP)]
     Restart(ChangeUnits),
@@ -149,6 +167,9 @@ pub enum Command {
     /// Make units known to the cluster, without giving them a machine
     #[command(help_template = COMMAND_HELP)]
     Submit(Submit),
+    /// Give machines units again: ends a cordon and a drain
+    #[command(help_template = COMMAND_HELP)]
+    Uncordon(Machines),
     /// Stop units and take them off their machines; the cluster still knows them
     #[command(help_template = COMMAND_HELP)]
     Unload(ChangeUnits),
@@ -215,6 +236,84 @@ pub struct Submit {
     /// The units: names, or paths of unit files
     #[arg(value_name = "UNIT", help_heading = "ARGUMENTS")]
     pub units: Vec<String>,
+}
+
+/// Machines.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "OPTIONS")]
+pub struct Machines {
+    /// The machines: ids, beginnings of one, or hostnames
+    #[arg(value_name = "MACHINE", help_heading = "ARGUMENTS")]
+    pub machines: Vec<String>,
+}
+
+/// Machines to drain.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "OPTIONS")]
+pub struct Drain {
+    /// Whether to wait.
+    #[command(flatten)]
+    pub blocking: Blocking,
+    /// The machines: ids, beginnings of one, or hostnames
+    #[arg(value_name = "MACHINE", help_heading = "ARGUMENTS")]
+    pub machines: Vec<String>,
+}
+
+/// What to do with the brake.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "OPTIONS")]
+pub struct Brake {
+    /// What to do
+    #[arg(value_name = "ACTION", help_heading = "ARGUMENTS", value_enum, default_value_t = BrakeAction::Status)]
+    pub action: BrakeAction,
+}
+
+/// What to do with the brake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BrakeAction {
+    /// Show whether it is on, and why; ends with 1 where it is
+    Status,
+    /// Machines that are absent are lost indeed: run elsewhere what they ran
+    Release,
+}
+
+/// What to do with the cluster.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "OPTIONS")]
+pub struct Cluster {
+    /// What to do
+    #[arg(value_name = "ACTION", help_heading = "ARGUMENTS", value_enum, default_value_t = ClusterAction::Status)]
+    pub action: ClusterAction,
+}
+
+/// What to do with the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ClusterAction {
+    /// Show who leads, what is missing, and what is wrong; ends with 1 where something is
+    Status,
+}
+
+/// What to do with one machine.
+#[derive(Args, Debug)]
+pub struct Machine {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: MachineAction,
+}
+
+/// What to do with one machine.
+#[derive(Debug, Subcommand)]
+pub enum MachineAction {
+    /// Show a machine's metadata, or change it; what is changed here goes before its configuration
+    #[command(help_template = COMMAND_HELP)]
+    Metadata {
+        /// The machine: its id, the beginning of it, or its hostname
+        #[arg(value_name = "MACHINE", help_heading = "ARGUMENTS")]
+        machine: String,
+        /// key=value sets, key- removes
+        #[arg(value_name = "CHANGE", help_heading = "ARGUMENTS")]
+        changes: Vec<String>,
+    },
 }
 
 /// How to list.

@@ -1,22 +1,30 @@
 //! One module a command.
 
+pub mod brake;
 pub mod cat;
+pub mod cluster;
+pub mod cordon;
 pub mod destroy;
+pub mod drain;
+pub mod forget;
 pub mod journal;
 pub mod list_machines;
 pub mod list_unit_files;
 pub mod list_units;
 pub mod load;
+pub mod machine;
 pub mod restart;
 pub mod start;
 pub mod status;
 pub mod stop;
 pub mod submit;
+pub mod uncordon;
 pub mod unload;
 pub mod version;
 
 mod change;
 mod lookup;
+mod machines;
 mod waiting;
 mod words;
 
@@ -34,18 +42,25 @@ pub async fn run(command: &Command, settings: &Settings, output: &mut Output) ->
     }
     let client = &settings.client();
     match command {
+        Command::Brake(arguments) => brake::run(arguments, client, output).await,
         Command::Cat(arguments) => cat::run(arguments, client, output).await,
+        Command::Cluster(arguments) => cluster::run(arguments, client, output).await,
+        Command::Cordon(arguments) => cordon::run(arguments, client, output).await,
         Command::Destroy(arguments) => destroy::run(arguments, client, output).await,
+        Command::Drain(arguments) => drain::run(arguments, client, output).await,
+        Command::Forget(arguments) => forget::run(arguments, client, output).await,
         Command::Journal(arguments) => journal::run(arguments, client, output).await,
         Command::ListMachines(arguments) => list_machines::run(arguments, client, output).await,
         Command::ListUnitFiles(arguments) => list_unit_files::run(arguments, client, output).await,
         Command::ListUnits(arguments) => list_units::run(arguments, client, output).await,
         Command::Load(arguments) => load::run(arguments, client, output).await,
+        Command::Machine(arguments) => machine::run(arguments, client, output).await,
         Command::Restart(arguments) => restart::run(arguments, client, output).await,
         Command::Start(arguments) => start::run(arguments, client, output).await,
         Command::Status(arguments) => status::run(arguments, client, output).await,
         Command::Stop(arguments) => stop::run(arguments, client, output).await,
         Command::Submit(arguments) => submit::run(arguments, client, output).await,
+        Command::Uncordon(arguments) => uncordon::run(arguments, client, output).await,
         Command::Unload(arguments) => unload::run(arguments, client, output).await,
         Command::Version => version::run(output),
     }

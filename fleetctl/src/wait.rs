@@ -2,12 +2,14 @@
 //!
 //! What a watch says goes in, what became of each unit comes out. There is no I/O here, and no clock.
 
+mod empty;
 mod judge;
 
 use std::collections::BTreeMap;
 
 use fleet_api::v2::{MachineRef, UnitView, WatchLine};
 
+pub use empty::Emptying;
 pub use judge::judge;
 
 /// What is waited for.

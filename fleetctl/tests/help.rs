@@ -11,6 +11,10 @@ fn reference() {
     for subcommand in command.get_subcommands_mut().filter(|command| command.get_name() != "help") {
         reference.push_str("\n--------\n\n");
         reference.push_str(&help_of(subcommand));
+        for nested in subcommand.get_subcommands_mut().filter(|command| command.get_name() != "help") {
+            reference.push_str("\n--------\n\n");
+            reference.push_str(&help_of(nested));
+        }
     }
     insta::assert_snapshot!(reference.replace(env!("CARGO_PKG_VERSION"), "VERSION"));
 }

@@ -5,6 +5,7 @@ mod change;
 mod picture;
 mod render;
 mod serve;
+mod status;
 mod write;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 pub use change::{Change, Existing, Senseless, Text, check_template};
 pub use picture::{Parsed, Picture};
 pub use serve::{Handle, Notice, Status};
-pub use write::{Applied, Writer};
+pub use write::{Applied, Forgotten, Writer};
 
 use serve::Loaded;
 

@@ -19,15 +19,15 @@ use crate::wait::{Finished, Goal, Target, Verdict, Wait};
 /// How long an attempt of `--block-attempts` is, as in fleet 1.0.
 const ATTEMPT: Duration = Duration::from_secs(2);
 /// How often a person hears what is waited for, if it has changed.
-const PROGRESS: Duration = Duration::from_secs(1);
+pub(super) const PROGRESS: Duration = Duration::from_secs(1);
 /// How long a change may take to show before what was there already is taken for its result.
 const SETTLE: Duration = Duration::from_secs(5);
 /// How long fleetd may be away, as it is while it is upgraded.
-const AWAY: Duration = Duration::from_secs(30);
+pub(super) const AWAY: Duration = Duration::from_secs(30);
 /// How often it is tried again.
-const RETRY: Duration = Duration::from_millis(300);
+pub(super) const RETRY: Duration = Duration::from_millis(300);
 /// How many units a person hears of at once.
-const SHOWN: usize = 5;
+pub(super) const SHOWN: usize = 5;
 /// How many lines of the journal are shown of a unit that failed.
 const LOG_LINES: u64 = 10;
 
@@ -46,20 +46,24 @@ pub(super) async fn wait(
     let mut waiting =
         Waiting { goal, wait: Wait::new(goal, targets), client, output, said: BTreeMap::new(), all_reached: true };
     let begin = Instant::now();
-    let deadline = match blocking.block_attempts {
-        0 => None,
-        attempts => begin.checked_add(ATTEMPT.saturating_mul(attempts)),
-    };
     tokio::select! {
         result = waiting.follow(&names, begin) => result?,
-        () = until(deadline) => return waiting.timed_out(),
+        () = until(deadline(begin, blocking)) => return waiting.timed_out(),
         _ = tokio::signal::ctrl_c() => return waiting.interrupted(),
     }
     Ok(waiting.all_reached)
 }
 
+/// When a person no longer wants to wait.
+pub(super) fn deadline(begin: Instant, blocking: Blocking) -> Option<Instant> {
+    match blocking.block_attempts {
+        0 => None,
+        attempts => begin.checked_add(ATTEMPT.saturating_mul(attempts)),
+    }
+}
+
 /// Waits for ever where there is no deadline.
-async fn until(deadline: Option<Instant>) {
+pub(super) async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,
@@ -215,7 +219,7 @@ impl Waiting<'_> {
 }
 
 /// Whether it may be over in a moment: fleetd restarts, or its registry does.
-fn is_passing(error: &ApiError) -> bool {
+pub(super) fn is_passing(error: &ApiError) -> bool {
     match error {
         ApiError::Unreachable { .. } | ApiError::TimedOut { .. } | ApiError::Broken { .. } => true,
         ApiError::Refused { status, .. } => *status == 503,

@@ -1,9 +1,10 @@
 //! Writes of the API: what people want, committed by compare-and-set.
 //!
-//! `commit` creates and changes units, many to a transaction; `remove` destroys them. What is here reads, and rewrites
-//! single records.
+//! `commit` creates and changes units, many to a transaction; `remove` destroys them; `operate` is what operators say of
+//! machines. What is here reads, and rewrites single records.
 
 mod commit;
+mod operate;
 mod remove;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use tokio::time::{Instant, sleep};
 use super::change::Existing;
 
 pub use commit::Applied;
+pub use operate::Forgotten;
 
 /// Units in one transaction: with their texts they stay below etcd's 128 operations.
 const UNITS_A_TRANSACTION: usize = 60;
@@ -101,15 +103,16 @@ impl Writer {
         }
     }
 
-    /// Rewrites one record of the store by compare-and-set, until it holds.
+    /// Rewrites one record of the store by compare-and-set, until it holds; `change` gives none where it is as it should
+    /// be. Gives the revision that shows it, the record as it was found, and whether it was rewritten.
     ///
     /// # Errors
     /// When the store cannot be reached, or the record cannot be read.
-    pub async fn rewrite<R: Record + PartialEq>(
+    pub async fn rewrite<R: Record + Clone>(
         &self,
         key: &Key,
-        change: impl Fn(Option<R>) -> R,
-    ) -> Result<i64, StoreError> {
+        change: impl Fn(Option<R>) -> Option<R>,
+    ) -> Result<(i64, Option<R>, bool), StoreError> {
         let stored = self.layout.encode(key);
         for _ in 0..ATTEMPTS {
             let response = self.answer(Request::Range(RangeRequest::key(stored.clone()))).await?;
@@ -119,18 +122,41 @@ impl Writer {
             let old = range.kvs.into_iter().next();
             let revision = old.as_ref().map_or(0, |kv| kv.mod_revision);
             let record = old.map(|kv| R::decode(&kv.value)).transpose();
-            let record = record.map_err(|e| StoreError::new(ErrorKind::Other, format!("{stored:?}: {e}")))?;
+            let record = record.map_err(|e| {
+                let key = String::from_utf8_lossy(&stored);
+                StoreError::new(ErrorKind::Other, format!("{key}: {e}"))
+            })?;
+            let Some(new) = change(record.clone()) else {
+                return Ok((revision, record, false));
+            };
             let request = TxnRequest {
                 compare: vec![Compare::modified_at(stored.clone(), revision)],
-                success: vec![Operation::Put(PutRequest::new(stored.clone(), change(record).encode()))],
+                success: vec![Operation::Put(PutRequest::new(stored.clone(), new.encode()))],
                 failure: Vec::new(),
             };
             let (at, response) = self.call(Request::Txn(request)).await?;
             if response.succeeded {
-                return Ok(at);
+                return Ok((at, record, true));
             }
         }
         Err(StoreError::new(ErrorKind::Other, "others change it all the time: try again"))
+    }
+
+    /// A transaction that does no harm when it is made twice: tried again while the store does not answer. Says, too,
+    /// whether an attempt before the one that was answered may have done it.
+    async fn call_again(&self, request: TxnRequest) -> Result<(i64, TxnResponse, bool), StoreError> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut unsure = false;
+        loop {
+            match self.call(Request::Txn(request.clone())).await {
+                Ok((revision, response)) => return Ok((revision, response, unsure)),
+                Err(error) if error.is_outage() && Instant::now() < deadline => {
+                    unsure |= error.outcome_unknown();
+                    sleep(PAUSE).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     async fn call(&self, request: Request) -> Result<(i64, TxnResponse), StoreError> {

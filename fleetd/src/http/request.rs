@@ -43,6 +43,12 @@ pub(super) fn unit_name(name: &str) -> Result<UnitName, Failure> {
     UnitName::parse(name).map_err(|error| Failure::bad_request(error.to_string()))
 }
 
+/// Whether this can be a key of a machine's metadata.
+pub(super) fn is_metadata_key(key: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    !key.is_empty() && key.chars().all(allowed)
+}
+
 /// The parameters of a query, in order.
 #[derive(Debug, Clone, Default)]
 pub struct Query(pub Vec<(String, String)>);

@@ -1,7 +1,9 @@
 //! API v2: many units in one request, one stream of changes, journal and status without ssh.
 
 mod change;
+mod cluster;
 mod list;
+mod operate;
 mod remote;
 mod watch;
 
@@ -9,7 +11,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::{get, post};
-use fleet_api::paths::{V2_DESTROY, V2_MACHINES, V2_UNITS};
+use fleet_api::paths::{V2_BRAKE, V2_CLUSTER, V2_DESTROY, V2_MACHINES, V2_UNITS};
 
 use super::{Api, Failure};
 
@@ -20,7 +22,10 @@ pub(super) fn routes() -> Router<Arc<Api>> {
     Router::new()
         .route(V2_UNITS, get(list::units).post(change::change))
         .route(V2_DESTROY, post(change::destroy))
-        .route(V2_MACHINES, get(list::machines))
+        .route(V2_MACHINES, get(list::machines).post(operate::machines))
+        .route(&format!("{V2_MACHINES}/{{id}}/forget"), post(operate::forget))
+        .route(V2_CLUSTER, get(cluster::status))
+        .route(V2_BRAKE, post(operate::brake))
         .route(&format!("{V2_UNITS}/{{name}}/text"), get(list::text))
         .route(&format!("{V2_UNITS}/{{name}}/status"), get(remote::status))
         .route(&format!("{V2_UNITS}/{{name}}/journal"), get(remote::journal))

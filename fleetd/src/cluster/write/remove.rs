@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fleet_api::v2::DestroyOutcome;
 use fleet_registry::Key;
-use fleet_registry::store::{DeleteRequest, Operation, OperationResponse, Request, StoreError, TxnRequest};
+use fleet_registry::store::{DeleteRequest, Operation, OperationResponse, StoreError, TxnRequest};
 use fleet_units::UnitName;
-use tokio::time::{Instant, sleep};
 
-use super::{PATIENCE, PAUSE, UNITS_A_TRANSACTION, Writer};
+use super::{UNITS_A_TRANSACTION, Writer};
 
 impl Writer {
     /// Destroys units, whatever they are, in the order of their names.
@@ -26,18 +25,7 @@ impl Writer {
                 Operation::Delete(DeleteRequest { key, ..DeleteRequest::default() })
             };
             let request = TxnRequest { success: chunk.iter().map(delete).collect(), ..TxnRequest::default() };
-            let deadline = Instant::now() + PATIENCE;
-            let mut unsure = false;
-            let (at, response) = loop {
-                match self.call(Request::Txn(request.clone())).await {
-                    Ok(answer) => break answer,
-                    Err(error) if error.is_outage() && Instant::now() < deadline => {
-                        unsure |= error.outcome_unknown();
-                        sleep(PAUSE).await;
-                    }
-                    Err(error) => return Err(error),
-                }
-            };
+            let (at, response, unsure) = self.call_again(request).await?;
             for (name, response) in chunk.iter().zip(response.responses) {
                 let deleted = matches!(response, OperationResponse::Delete(d) if d.deleted > 0);
                 if deleted {

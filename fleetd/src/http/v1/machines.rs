@@ -9,13 +9,12 @@ use axum::extract::State;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use fleet_api::v1;
-use fleet_registry::Key;
-use fleet_registry::record::{Extra, FORMAT, OperatorRecord};
+use fleet_registry::record::OperatorRecord;
 use fleet_units::MachineId;
 use serde::Deserialize;
 
 use super::pages::page;
-use crate::http::request::{Query, decode};
+use crate::http::request::{Query, decode, is_metadata_key};
 use crate::http::{Api, Failure};
 
 /// GET lists, PATCH changes metadata.
@@ -69,18 +68,8 @@ async fn patch(api: &Api, body: &[u8]) -> Result<Response, Failure> {
     let writer = api.cluster.writer();
     let mut revision = 0;
     for (machine, overrides) in by_machine {
-        let change = |record: Option<OperatorRecord>| {
-            let mut record = record.unwrap_or_else(|| OperatorRecord {
-                v: FORMAT,
-                metadata: BTreeMap::new(),
-                cordoned: false,
-                draining: false,
-                extra: Extra::new(),
-            });
-            record.metadata.extend(overrides.clone());
-            record
-        };
-        let written = writer.rewrite(&Key::Operator(machine), change).await.map_err(|e| api.unavailable(&e))?;
+        let change = |said: &mut OperatorRecord| said.metadata.extend(overrides.clone());
+        let (written, _) = writer.operate(&machine, change).await.map_err(|e| api.unavailable(&e))?;
         revision = revision.max(written);
     }
     api.cluster.reached(revision).await;
@@ -99,8 +88,7 @@ fn check(operation: Operation) -> Result<(MachineId, String, Option<String>), Fa
     else {
         return Err(invalid());
     };
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-    if key.is_empty() || !key.chars().all(allowed) {
+    if !is_metadata_key(key) {
         return Err(invalid());
     }
     let machine = MachineId::parse(machine).map_err(|_| invalid())?;

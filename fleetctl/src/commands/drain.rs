@@ -1,0 +1,140 @@
+//! `fleetctl drain`
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use fleet_api::v2::{MachineChange, MachineRef};
+use fleet_api::{ApiError, Client};
+use futures::{StreamExt, pin_mut};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+use super::machines::{self, Words};
+use super::waiting::{AWAY, PROGRESS, RETRY, SHOWN, deadline, is_passing, until};
+use super::words;
+use crate::cli::Drain;
+use crate::error::CommandError;
+use crate::fields;
+use crate::output::Output;
+use crate::wait::Emptying;
+
+const WORDS: Words = Words {
+    doing: "Error draining machines",
+    changed: "is draining: its units move to others, and it is given no more",
+    same: "was draining already",
+};
+
+/// Moves the units of machines to others, and waits until none is left. Global units stay.
+pub async fn run(arguments: &Drain, client: &Client, output: &mut Output) -> Result<u8, CommandError> {
+    let change = MachineChange { draining: Some(true), ..MachineChange::default() };
+    let (cluster, machines) = machines::say_and_print(&arguments.machines, &change, WORDS, client, output).await?;
+    if arguments.blocking.no_block {
+        return Ok(0);
+    }
+    let mut emptying = Emptying::new(machines.iter().map(|machine| machine.id.clone()), &cluster.orphans);
+    let mut draining = Draining { emptying: &mut emptying, client, output, said: BTreeMap::new() };
+    let begin = Instant::now();
+    tokio::select! {
+        result = draining.follow() => result?,
+        () = until(deadline(begin, arguments.blocking)) => return draining.gave_up("Timed out", 1),
+        _ = tokio::signal::ctrl_c() => return draining.gave_up("Interrupted", 130),
+    }
+    conclude(&machines, &emptying, output)?;
+    Ok(0)
+}
+
+/// Says that it is done, and which units have no machine now.
+fn conclude(machines: &[MachineRef], emptying: &Emptying, output: &mut Output) -> Result<(), CommandError> {
+    for machine in machines {
+        let machine = fields::machine(machine, false);
+        writeln!(output.out(), "Machine {machine} is drained; \"fleetctl uncordon\" gives it units again")?;
+    }
+    for (name, reason) in emptying.waiting() {
+        writeln!(output.err()?, "WARNING: unit {name} has no other machine: {reason}")?;
+    }
+    Ok(())
+}
+
+struct Draining<'a> {
+    emptying: &'a mut Emptying,
+    client: &'a Client,
+    output: &'a mut Output,
+    /// What was last said of each unit.
+    said: BTreeMap<String, String>,
+}
+
+impl Draining<'_> {
+    /// Follows all units until none is left, through interruptions of the connection.
+    async fn follow(&mut self) -> Result<(), CommandError> {
+        let mut last_word = Instant::now();
+        let mut is_away = false;
+        while !self.emptying.is_over() {
+            let before = Instant::now();
+            let Err(error) = self.read().await? else { continue };
+            if Instant::now() > before + RETRY {
+                last_word = Instant::now();
+                is_away = false;
+            }
+            if !is_passing(&error) || Instant::now() > last_word + AWAY {
+                return Err(CommandError::doing("Error waiting for units to leave")(error));
+            }
+            if !std::mem::replace(&mut is_away, true) {
+                writeln!(self.output.err()?, "{error}; trying again")?;
+            }
+            sleep(RETRY).await;
+        }
+        Ok(())
+    }
+
+    /// Reads one watch until it breaks, or nothing is left.
+    async fn read(&mut self) -> Result<Result<(), ApiError>, CommandError> {
+        let lines = match self.client.watch_units::<&str>(&[]).await {
+            Ok(lines) => lines,
+            Err(error) => return Ok(Err(error)),
+        };
+        pin_mut!(lines);
+        let mut progress = interval(PROGRESS);
+        progress.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first tick comes at once, when nobody has had to wait yet.
+        progress.tick().await;
+        while !self.emptying.is_over() {
+            tokio::select! {
+                line = lines.next() => match line {
+                    Some(Ok(line)) => self.emptying.observe(line),
+                    Some(Err(error)) => return Ok(Err(error)),
+                    None => return Ok(Ok(())),
+                },
+                _ = progress.tick() => self.say_progress()?,
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Says what is waited for, where that has changed.
+    fn say_progress(&mut self) -> Result<(), CommandError> {
+        let mut rest = 0;
+        let mut lines = Vec::new();
+        for (index, (name, at)) in self.emptying.pending().enumerate() {
+            if index >= SHOWN {
+                rest += 1;
+            } else if self.said.get(name) != Some(&at) {
+                lines.push(words::waiting(name, &at));
+                self.said.insert(name.to_owned(), at);
+            }
+        }
+        if rest > 0 && !lines.is_empty() {
+            lines.push(format!("… and for {rest} more"));
+        }
+        for line in lines {
+            writeln!(self.output.err()?, "{line}")?;
+        }
+        Ok(())
+    }
+
+    fn gave_up(self, why: &str, code: u8) -> Result<u8, CommandError> {
+        for (name, at) in self.emptying.pending() {
+            writeln!(self.output.err()?, "{why} waiting for unit {name} to leave: {at}")?;
+        }
+        writeln!(self.output.err()?, "It goes on draining; \"fleetctl uncordon\" ends that.")?;
+        Err(CommandError::Said(code))
+    }
+}

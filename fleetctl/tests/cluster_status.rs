@@ -1,0 +1,91 @@
+//! What `fleetctl cluster status` and `fleetctl brake` print.
+
+mod common;
+
+use common::{MACHINES, machines, visible};
+use fleet_api::v2::{
+    BrakeView, ClusterStatus, LeaderView, LostMachine, MachineRef, MachineView, Orphan, UnreadableRecord,
+};
+use fleetctl::commands::{brake, cluster};
+use insta::assert_snapshot;
+
+const HOUR: u64 = 3_600_000;
+
+fn reference(index: usize) -> MachineRef {
+    MachineRef { id: MACHINES[index].to_owned(), address: format!("192.0.2.{}", index + 2) }
+}
+
+/// A cluster at rest.
+fn healthy() -> ClusterStatus {
+    ClusterStatus {
+        id: Some("5e2f9a0c".into()),
+        revision: 1_234,
+        now: 100 * HOUR,
+        leader: Some(LeaderView { machine: reference(0), since: 97 * HOUR - 120_000, why: "no leader".into() }),
+        standbys: vec![reference(1)],
+        machines: machines(),
+        ..ClusterStatus::default()
+    }
+}
+
+fn shown(status: &ClusterStatus) -> (String, bool) {
+    let findings = cluster::findings(status);
+    (visible(&cluster::render(status, &findings)), findings.iter().any(|finding| finding.is_wrong))
+}
+
+#[test]
+fn at_rest() {
+    let (text, is_wrong) = shown(&healthy());
+    assert!(!is_wrong);
+    assert_snapshot!(text);
+    assert_snapshot!(brake::words(&healthy()), @"The brake is off.");
+}
+
+/// What happens on a day of maintenance is told, and nothing is wrong.
+#[test]
+fn in_maintenance() {
+    let mut status = healthy();
+    status.machines[0] = MachineView { draining: true, version: "2.0.0".into(), ..status.machines[0].clone() };
+    status.machines[1] =
+        MachineView { cordoned: true, catching_up: true, version: "2.1.0".into(), ..status.machines[1].clone() };
+    status.lost = vec![LostMachine { id: "0123456789abcdef".into(), ..LostMachine::default() }];
+    let (text, is_wrong) = shown(&status);
+    assert!(!is_wrong, "{text}");
+    assert_snapshot!(text);
+}
+
+#[test]
+fn in_trouble() {
+    let status = ClusterStatus {
+        id: None,
+        stale: true,
+        why: Some("connection refused".into()),
+        leader: None,
+        standbys: Vec::new(),
+        lost: vec![LostMachine { id: "0123456789abcdef".into(), units: 3, ..LostMachine::default() }],
+        brake: Some(BrakeView { lost: vec![reference(1)], present_before: 2, since: 99 * HOUR, released: false }),
+        orphans: vec![Orphan { unit: "stray.service".into(), machine: reference(0) }],
+        unreadable: vec![UnreadableRecord { key: "/fleet/v3/units/a.service".into(), why: "it has format 9".into() }],
+        ..healthy()
+    };
+    let (text, is_wrong) = shown(&status);
+    assert!(is_wrong);
+    assert_snapshot!(text);
+    assert_snapshot!(brake::words(&status));
+}
+
+/// Each trouble by itself is enough for a script to notice.
+#[test]
+fn each_trouble_is_wrong_by_itself() {
+    let stale = ClusterStatus { stale: true, ..healthy() };
+    let strange = ClusterStatus { id: None, ..healthy() };
+    let leaderless = ClusterStatus { leader: None, ..healthy() };
+    let braked = ClusterStatus { brake: Some(BrakeView::default()), ..healthy() };
+    let orphaned = ClusterStatus { orphans: vec![Orphan::default()], ..healthy() };
+    let unreadable = ClusterStatus { unreadable: vec![UnreadableRecord::default()], ..healthy() };
+    let held = ClusterStatus { lost: vec![LostMachine { units: 1, ..LostMachine::default() }], ..healthy() };
+    for status in [stale, strange, leaderless, braked, orphaned, unreadable, held] {
+        let findings = cluster::findings(&status);
+        assert_eq!(findings.iter().filter(|finding| finding.is_wrong).count(), 1, "{status:?}");
+    }
+}

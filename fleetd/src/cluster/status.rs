@@ -1,0 +1,85 @@
+//! The cluster as a whole, in the words of the API.
+
+use std::collections::BTreeSet;
+
+use fleet_api::v2::{BrakeView, ClusterStatus, LeaderView, LostMachine, Orphan, UnreadableRecord};
+use fleet_registry::record::{BrakeRecord, StateRecord, WallMillis};
+use fleet_units::MachineId;
+
+use super::{Picture, Status};
+
+impl Picture {
+    /// The cluster as a whole; `status` says how far the mirror is.
+    #[must_use]
+    pub fn cluster_status(&self, status: &Status, now: WallMillis) -> ClusterStatus {
+        let view = &self.view;
+        let unreadable = view.unreadable.iter();
+        ClusterStatus {
+            id: view.cluster.as_ref().map(|cluster| cluster.value.id.to_string()),
+            revision: self.revision.max(status.revision),
+            now,
+            stale: !status.live(),
+            why: status.failing.clone(),
+            leader: view.leader.as_ref().map(|leader| LeaderView {
+                machine: self.machine_ref(&leader.value.machine),
+                since: leader.value.since,
+                why: leader.value.why.clone(),
+            }),
+            standbys: view.standbys.values().map(|standby| self.machine_ref(&standby.value.machine)).collect(),
+            machines: self.machines(),
+            lost: self.known_machines().filter(|id| !view.machines.contains_key(*id)).map(|id| self.lost(id)).collect(),
+            brake: view.brake.as_ref().map(|brake| self.brake(&brake.value)),
+            orphans: self.orphans(),
+            unreadable: unreadable.map(|(key, why)| UnreadableRecord { key: key.clone(), why: why.clone() }).collect(),
+        }
+    }
+
+    /// Whether there is a record of this machine.
+    #[must_use]
+    pub fn knows_machine(&self, id: &MachineId) -> bool {
+        self.known_machines().any(|known| known == id)
+    }
+
+    /// The brake as version 2 shows it.
+    #[must_use]
+    pub fn brake(&self, brake: &BrakeRecord) -> BrakeView {
+        BrakeView {
+            lost: brake.lost.keys().map(|id| self.machine_ref(id)).collect(),
+            present_before: brake.present_before,
+            since: brake.since,
+            released: brake.released,
+        }
+    }
+
+    /// Every machine of which there is a record, by id.
+    fn known_machines(&self) -> impl Iterator<Item = &MachineId> {
+        let view = &self.view;
+        let stated = view.states.values().flat_map(|states| states.keys());
+        let listed = view.machines.keys().chain(view.schedules.keys()).chain(view.applied.keys());
+        let known: BTreeSet<&MachineId> = listed.chain(view.operators.keys()).chain(stated).collect();
+        known.into_iter()
+    }
+
+    fn lost(&self, id: &MachineId) -> LostMachine {
+        let listed = self.view.schedules.get(id).into_iter().flat_map(|schedule| schedule.value.units.keys());
+        let operator = self.view.operators.get(id).map(|operator| &operator.value);
+        LostMachine {
+            id: id.to_string(),
+            units: listed.filter(|name| !self.is_global(name)).count(),
+            cordoned: operator.is_some_and(|operator| operator.cordoned),
+            draining: operator.is_some_and(|operator| operator.draining),
+        }
+    }
+
+    /// What machines that are present say of units that their cluster did not ask for, by unit and machine.
+    fn orphans(&self) -> Vec<Orphan> {
+        let states = self.view.states.iter().flat_map(|(name, by)| by.iter().map(move |(id, state)| (name, id, state)));
+        let orphans = states.filter(|(_, id, state)| self.view.machines.contains_key(*id) && is_orphan(&state.value));
+        orphans.map(|(name, id, _)| Orphan { unit: name.to_string(), machine: self.machine_ref(id) }).collect()
+    }
+}
+
+/// Whether an agent says that it did not load the unit for this cluster: `"orphan": true`.
+fn is_orphan(state: &StateRecord) -> bool {
+    state.extra.get("orphan") == Some(&serde_json::Value::Bool(true))
+}
