@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod journal;
+mod operate;
 mod v1;
 mod v2;
 
