@@ -5,6 +5,7 @@
 //! where a signal may have been missed.
 
 mod calls;
+mod lanes;
 mod manager;
 mod names;
 mod session;

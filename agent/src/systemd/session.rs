@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::calls::Calls;
+use super::lanes::{Go, Lanes};
 use super::signals::Signal;
 use super::{End, refuse};
 use crate::effect::{Event, Job, Op, SystemdEffect, SystemdError, SystemdEvent, UnitReport};
@@ -72,6 +73,8 @@ pub(super) struct Session<'a> {
     done_rx: Option<UnboundedReceiver<Done>>,
     /// Effects that are not answered yet.
     open: BTreeMap<Op, SystemdEffect>,
+    /// Jobs asked for, and those that wait to be.
+    lanes: Lanes,
     /// Jobs under way, by path.
     jobs: HashMap<String, Op>,
     /// Jobs that ended before their path was known.
@@ -97,6 +100,7 @@ impl<'a> Session<'a> {
             done,
             done_rx: Some(done_rx),
             open: BTreeMap::new(),
+            lanes: Lanes::default(),
             jobs: HashMap::new(),
             early: HashMap::new(),
             early_order: VecDeque::new(),
@@ -214,11 +218,26 @@ impl<'a> Session<'a> {
                 self.open.insert(op, effect);
             }
             SystemdEffect::Job { op, unit, job } => {
-                let (op, unit, job) = (*op, unit.clone(), *job);
-                self.spawn(|calls| async move { Done::Queued(op, calls.job(&unit, job).await) });
-                self.open.insert(op, effect);
+                let go = self.lanes.enter(Go { op: *op, unit: unit.clone(), job: *job });
+                self.open.insert(*op, effect);
+                self.ask_for(go);
             }
         }
+    }
+
+    /// Asks for a job for which there is room.
+    fn ask_for(&self, go: Option<Go>) {
+        if let Some(Go { op, unit, job }) = go {
+            self.spawn(|calls| async move { Done::Queued(op, calls.job(&unit, job).await) });
+        }
+    }
+
+    /// A job is done with: which it was. The next one has its room.
+    fn close_job(&mut self, op: Op) -> Option<(UnitName, Job)> {
+        let Some(SystemdEffect::Job { unit, job, .. }) = self.open.remove(&op) else { return None };
+        let next = self.lanes.leave(op);
+        self.ask_for(next);
+        Some((unit, job))
     }
 
     fn on_done(&mut self, done: Done) {
@@ -252,7 +271,7 @@ impl<'a> Session<'a> {
                 None => _ = self.jobs.insert(path, op),
             },
             Done::Queued(op, Err(error)) => {
-                if let Some(SystemdEffect::Job { unit, .. }) = self.open.remove(&op) {
+                if let Some((unit, _)) = self.close_job(op) {
                     let report = self.reports.get(&unit).cloned();
                     self.send(SystemdEvent::JobDone { op, unit, result: Err(error), report });
                 }
@@ -342,7 +361,7 @@ impl<'a> Session<'a> {
         let jobs = resync.jobs.unwrap_or_else(|_| resync.waited.iter().cloned().collect());
         for path in resync.waited.iter().filter(|path| !jobs.contains(*path)) {
             let Some(op) = self.jobs.remove(path) else { continue };
-            let Some(SystemdEffect::Job { unit, .. }) = self.open.remove(&op) else { continue };
+            let Some((unit, _)) = self.close_job(op) else { continue };
             missed(path);
             // How it ended is not known: the agent looks at what there is, and asks again.
             let result = Err(SystemdError::Disconnected("the end of its job was missed".into()));
@@ -367,7 +386,7 @@ impl<'a> Session<'a> {
     }
 
     fn job_ended(&mut self, op: Op, result: &str) {
-        let Some(SystemdEffect::Job { unit, job, .. }) = self.open.remove(&op) else { return };
+        let Some((unit, job)) = self.close_job(op) else { return };
         if self.open.is_empty() {
             self.early.clear();
             self.early_order.clear();
