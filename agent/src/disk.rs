@@ -1,8 +1,7 @@
 //! The agent's files: units and notes in one directory, drop-ins where systemd looks for them, and what is remembered
 //! across boots.
 //!
-//! Everything is written to a temporary file first, synced, and renamed, so that a crash leaves the old or the new. One
-//! thread carries out all effects in order.
+//! Everything is written to a temporary file first, synced, and renamed, so that a crash leaves the old or the new.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -28,17 +27,40 @@ pub(crate) struct Paths {
     pub state: PathBuf,
 }
 
-/// Carries out [`DiskEffect`]s on a thread of its own, which ends when the sender is dropped.
-pub(crate) fn spawn(paths: Paths, events: UnboundedSender<Event>) -> io::Result<mpsc::Sender<DiskEffect>> {
-    let (effects, queue) = mpsc::channel();
-    let disk = Disk { paths };
-    std::thread::Builder::new().name("fleet-disk".into()).spawn(move || {
-        for effect in queue {
-            // Nobody listens any more: what was asked for is done all the same.
-            let _ = events.send(Event::Disk(disk.perform(effect)));
-        }
-    })?;
-    Ok(effects)
+/// Where [`DiskEffect`]s go to be carried out. The threads end when it is dropped.
+#[derive(Debug)]
+pub(crate) struct DiskSender {
+    units: mpsc::Sender<DiskEffect>,
+    state: mpsc::Sender<DiskEffect>,
+}
+
+impl DiskSender {
+    /// Has an effect carried out.
+    pub(crate) fn send(&self, effect: DiskEffect) {
+        let thread = match effect {
+            DiskEffect::ReadCluster | DiskEffect::WriteCluster(_) | DiskEffect::WriteMemory(_) => &self.state,
+            _ => &self.units,
+        };
+        // The threads end after the sender.
+        let _ = thread.send(effect);
+    }
+}
+
+/// Carries out [`DiskEffect`]s: those of units in order on one thread, those of what is remembered in order on another.
+/// Units lie in memory, as a rule, and wait for no disk.
+pub(crate) fn spawn(paths: Paths, events: UnboundedSender<Event>) -> io::Result<DiskSender> {
+    let thread = |name: &str| {
+        let (effects, queue) = mpsc::channel();
+        let (disk, events) = (Disk { paths: paths.clone() }, events.clone());
+        std::thread::Builder::new().name(name.into()).spawn(move || {
+            for effect in queue {
+                // Nobody listens any more: what was asked for is done all the same.
+                let _ = events.send(Event::Disk(disk.perform(effect)));
+            }
+        })?;
+        Ok::<_, io::Error>(effects)
+    };
+    Ok(DiskSender { units: thread("fleet-units")?, state: thread("fleet-state")? })
 }
 
 struct Disk {

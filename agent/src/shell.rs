@@ -117,9 +117,9 @@ pub fn spawn(
         let perform = |effect| {
             match effect {
                 Effect::Store(effect) => store.perform(effect),
-                // Both end only after this task.
+                // It ends only after this task.
                 Effect::Systemd(effect) => _ = systemd.send(effect),
-                Effect::Disk(effect) => _ = disk.send(effect),
+                Effect::Disk(effect) => disk.send(effect),
                 Effect::Log(report) => log(&report),
                 Effect::Ready => _ = progress_tx.send(Progress::Ready),
                 Effect::Left => {
