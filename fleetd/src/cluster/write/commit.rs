@@ -33,9 +33,28 @@ pub struct Applied {
 /// A unit of a chunk, as it was at first and as it is now.
 struct Slot {
     change: Change,
+    /// Nobody has looked yet: the unit is taken to be new, which its transaction finds out.
+    guessed: bool,
     first_content: Option<ContentKey>,
     current: Option<Existing>,
     attempted: Option<(UnitRecord, Outcome)>,
+}
+
+impl Slot {
+    fn new(change: Change, guessed: bool, current: Option<Existing>) -> Self {
+        let mut slot = Self { change, guessed: true, first_content: None, current: None, attempted: None };
+        slot.look(current);
+        slot.guessed = guessed;
+        slot
+    }
+
+    /// Takes in the unit as it is now.
+    fn look(&mut self, current: Option<Existing>) {
+        if std::mem::take(&mut self.guessed) {
+            self.first_content = current.as_ref().map(|e| e.unit.value.content.clone());
+        }
+        self.current = current;
+    }
 }
 
 impl Writer {
@@ -52,9 +71,15 @@ impl Writer {
         let mut revision = 0;
         let mut applied = Vec::with_capacity(changes.len());
         for chunk in chunks(changes) {
-            let names: Vec<UnitName> = chunk.iter().map(|change| change.name.clone()).collect();
-            let existing = self.read(&names).await?;
-            let (at, outcomes) = self.change_from(chunk, existing, now, by).await?;
+            // Who sends a text found no such unit, as a rule: then one transaction does, and it looks itself if not.
+            let (at, outcomes) = if chunk.iter().all(|change| change.text.is_some() && !change.replace) {
+                let slots = chunk.into_iter().map(|change| Slot::new(change, true, None)).collect();
+                self.commit(slots, now, by).await?
+            } else {
+                let names: Vec<UnitName> = chunk.iter().map(|change| change.name.clone()).collect();
+                let existing = self.read(&names).await?;
+                self.change_from(chunk, existing, now, by).await?
+            };
             revision = revision.max(at);
             applied.extend(outcomes);
         }
@@ -72,14 +97,11 @@ impl Writer {
         now: WallMillis,
         by: &str,
     ) -> Result<(i64, Vec<Applied>), StoreError> {
-        let mut slots: Vec<Slot> = changes
-            .into_iter()
-            .zip(existing)
-            .map(|(change, current)| {
-                let first_content = current.as_ref().map(|e| e.unit.value.content.clone());
-                Slot { change, first_content, current, attempted: None }
-            })
-            .collect();
+        let slots = changes.into_iter().zip(existing).map(|(change, current)| Slot::new(change, false, current));
+        self.commit(slots.collect(), now, by).await
+    }
+
+    async fn commit(&self, mut slots: Vec<Slot>, now: WallMillis, by: &str) -> Result<(i64, Vec<Applied>), StoreError> {
         let deadline = Instant::now() + PATIENCE;
         for _ in 0..ATTEMPTS {
             let decisions = self.decide(&mut slots, now, by).await?;
@@ -103,7 +125,7 @@ impl Writer {
                     let names: Vec<UnitName> = slots.iter().map(|slot| slot.change.name.clone()).collect();
                     let existing = self.read_until(&names, deadline).await?;
                     for (slot, existing) in slots.iter_mut().zip(existing) {
-                        slot.current = existing;
+                        slot.look(existing);
                     }
                 }
                 Err(error) => return Err(error),
@@ -115,7 +137,7 @@ impl Writer {
     fn refresh(&self, slots: &mut [Slot], response: TxnResponse) -> Result<(), StoreError> {
         let names: Vec<UnitName> = slots.iter().map(|slot| slot.change.name.clone()).collect();
         for (slot, existing) in slots.iter_mut().zip(self.decode(&names, response)?) {
-            slot.current = existing;
+            slot.look(existing);
         }
         Ok(())
     }
