@@ -7,7 +7,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Subcommand;
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -72,14 +72,25 @@ impl Lap {
     ) -> Result<Vec<Self>> {
         let mut argv = [PROGRAM, "inside", "time", "--repeat", &times.to_string(), "--"].map(str::to_owned).to_vec();
         argv.extend(command.into_iter().map(str::to_owned));
-        let output = node.exec_with(argv, Vec::new(), LIMIT)?.ok()?;
-        output.lines().map(|line| serde_json::from_str(line).context("cannot read the time taken")).collect()
+        let output = node.exec_with(&argv, Vec::new(), LIMIT)?;
+        if !output.success() {
+            // The whole command may name a thousand units.
+            let (what, said) =
+                (argv.iter().skip(6).take(3).cloned().collect::<Vec<_>>().join(" "), shorten(&output.stderr));
+            bail!("`{what} …` failed on {}: {said}", node.name());
+        }
+        output.stdout.lines().map(|line| serde_json::from_str(line).context("cannot read the time taken")).collect()
     }
 
     /// How long it took, in milliseconds.
     pub(crate) fn millis(&self) -> f64 {
         millis_between(self.begin, self.end)
     }
+}
+
+/// The first lines of what a command said.
+fn shorten(text: &str) -> String {
+    text.lines().take(8).collect::<Vec<_>>().join("\n")
 }
 
 /// From one moment to a later one, in milliseconds; negative when it is not later.

@@ -14,6 +14,8 @@ pub enum RowName {
     /// `fleetctl start` of a new unit, until it returns.
     Start,
     /// 200 new units in one `fleetctl start`, until all run.
+    #[value(name = "start-200")]
+    #[serde(rename = "start-200")]
     Start200,
     /// Requests to etcd at rest.
     RestRequests,
@@ -28,6 +30,8 @@ pub enum RowName {
     /// From the loss of the leader's machine until its units run elsewhere.
     LeaderLost,
     /// 1,000 new units on one machine in one `fleetctl start`, until all run.
+    #[value(name = "start-1000")]
+    #[serde(rename = "start-1000")]
     Start1000,
     /// Memory of the leader's fleetd with 1,000 units.
     MemoryEngine,

@@ -1,5 +1,6 @@
 //! The leader's machine loses its power, and its units come to run elsewhere.
 
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
@@ -41,6 +42,8 @@ pub(crate) fn leader_lost(scene: &mut Scene, extent: Extent) -> Result<Vec<Row>>
 }
 
 fn lose(scene: &Scene) -> Result<(f64, usize)> {
+    // For a whole lease an engine that is new, or was cut off, has no evidence that an absence is not its own.
+    thread::sleep(Duration::from_secs_f64(LEASE));
     let leader = scene.roles()?.leader(&scene.cluster)?;
     let here = scene.running()?;
     let units: Vec<&String> = here.iter().filter(|(_, (node, _))| *node == leader).map(|(unit, _)| unit).collect();

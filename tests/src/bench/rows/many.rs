@@ -98,5 +98,5 @@ fn floor(scene: &mut Scene, machine: u8, count: usize) -> Result<f64> {
 
 /// When a machine's systemd last read all its units anew.
 fn last_reload(scene: &Scene, machine: u8) -> Result<String> {
-    scene.node(machine).exec(["systemctl", "show", "--property=UnitsLoadStartTimestampMonotonic"])?.ok()
+    scene.node(machine).exec(["systemctl", "show", "--property=UnitsLoadTimestampMonotonic"])?.ok()
 }
