@@ -220,6 +220,10 @@ impl Absence {
         {
             return Some(asked_at + self.ttl / RECOUNT);
         }
+        if self.is_proven(now) {
+            // The census is under way; its answers wake us by themselves.
+            return None;
+        }
         // The session's next word changes what is trusted, and wakes us by itself.
         let (sent, answered) = self.read?;
         (self.gap_end(now)? <= sent).then(|| answered + self.ttl)

@@ -52,10 +52,16 @@ where
                 Input::Tick
             }
         };
+        let is_tick = matches!(input, Input::Tick);
         for effect in machine.step(boot_now(), to_event(input)) {
             if on_effect(effect).is_break() {
                 return Ok(());
             }
+        }
+        if is_tick {
+            // A timer that has run out is always ready: a machine that asks again for a time that has passed would keep
+            // this thread, and what it has asked of the store would never be sent.
+            tokio::task::yield_now().await;
         }
     }
 }
