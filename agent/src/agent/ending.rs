@@ -1,6 +1,6 @@
 //! The two ways to end: leave the cluster with all units stopped, or let go and leave them running.
 
-use super::Agent;
+use super::{Agent, Standing};
 use crate::effect::Effect;
 use crate::report::Report;
 
@@ -31,17 +31,18 @@ impl Agent {
         let units = self.units.values().filter(|u| u.is_own(self.cluster.as_ref())).count();
         out.push(Effect::Log(Report::Leaving { units }));
         self.mode = Mode::Leaving;
-        // As one that catches up, the machine is given nothing new.
-        self.rewrite_presence(true, out);
+        // The engine takes the units off its schedule; each is given elsewhere once it is acknowledged to be gone.
+        self.rewrite_presence(self.standing != Standing::Present, out);
         self.mark_all();
     }
 
     pub(super) fn end_if_done(&mut self, out: &mut Vec<Effect>) {
         let done = match self.mode {
             Mode::Running | Mode::Ended => false,
-            // The deletions of states are waited for while there is someone to take them.
+            // Acknowledgements and the deletions of states are waited for while there is someone to take them.
             Mode::Leaving => {
                 !self.units.values().any(|u| u.is_own(self.cluster.as_ref()))
+                    && self.remembering.is_none()
                     && (!self.standing.registered() || self.publisher.idle())
             }
             // A note under way is about something that happened already.

@@ -211,7 +211,7 @@ impl Agent {
 
     /// Remembers, and then publishes, what was carried out.
     pub(super) fn acknowledge(&mut self, now: Now, out: &mut Vec<Effect>) {
-        if self.mode == Mode::Running
+        if matches!(self.mode, Mode::Running | Mode::Leaving)
             && self.remembering.is_none()
             && let Some(progress) = self.news()
         {

@@ -11,7 +11,7 @@ use fleet_registry::{Key, Mono, Now};
 
 use super::publish::Progress;
 use super::store::{Purpose, Watched};
-use super::{Agent, Local};
+use super::{Agent, Local, Mode};
 use crate::effect::{DiskEffect, Effect, Memory};
 use crate::report::Report;
 
@@ -249,6 +249,7 @@ impl Agent {
             instance: facts.instance.clone(),
             schedule_seen: self.memory.acknowledged,
             catching_up,
+            leaving: self.mode == Mode::Leaving,
             carries_registry: facts.carries_registry,
             since: self.since,
             extra: Default::default(),
@@ -391,6 +392,10 @@ impl Agent {
                     self.publisher.acknowledged(Progress::whole(generation));
                 }
                 out.push(Effect::Log(Report::CaughtUp { generation }));
+                if self.mode == Mode::Leaving {
+                    // What was just written may be from before.
+                    self.rewrite_presence(false, out);
+                }
                 self.mark_all();
             }
             Ok(_) => self.unregistered(now, "it is not there any more", out),

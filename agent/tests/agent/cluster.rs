@@ -234,12 +234,47 @@ fn another_boot_starts_everything_that_is_still_scheduled() {
 fn leaving_stops_everything_and_gives_it_back() {
     let mut w = running();
     w.systemd.slow_stop.insert(unit("a.service"), Duration::from_secs(20));
+    w.give("b.service", 6, TEXT, Target::Launched);
+    w.give("c.service", 7, TEXT, Target::Launched);
+    w.publish();
+    w.until("all run", |w| w.is_active("b.service") && w.is_active("c.service"));
+    w.systemd.slow_stop.insert(unit("b.service"), Duration::from_secs(5));
     w.agent_step(Event::Leave);
-    w.until("it is given nothing new", |w| w.machine().is_some_and(|m| m.catching_up));
-    assert!(!w.left);
+    w.until("it says so", |w| w.machine().is_some_and(|m| m.leaving && !m.catching_up));
+    // So the engine takes its units off the schedule, and gives them to others one by one.
+    for name in ["a.service", "b.service", "c.service"] {
+        w.take(name);
+    }
+    w.publish();
+    w.until("the first is given back", |w| w.gave_back("c.service"));
+    assert!(w.is_active("a.service") && w.is_active("b.service"));
+    assert!(!w.gave_back("a.service") && !w.gave_back("b.service"));
+    w.until("the next is given back", |w| w.gave_back("b.service"));
+    assert!(w.is_active("a.service") && !w.gave_back("a.service") && !w.left);
+    w.until("it has left", |w| w.left);
+    assert!(!w.is_active("a.service") && w.held().is_empty());
+    assert!(w.gave_back("a.service"), "acknowledged before the lease goes");
+    assert_eq!(w.state("a.service"), None);
+}
+
+#[test]
+fn leaving_needs_no_engine() {
+    let mut w = running();
+    w.agent_step(Event::Leave);
     w.until("it has left", |w| w.left);
     assert!(!w.is_active("a.service") && w.held().is_empty());
     assert_eq!(w.state("a.service"), None);
+}
+
+#[test]
+fn a_fleetd_killed_while_it_leaves_comes_back_as_one_that_stays() {
+    let mut w = running();
+    w.systemd.slow_stop.insert(unit("a.service"), Duration::from_secs(20));
+    w.agent_step(Event::Leave);
+    w.until("it says so", |w| w.machine().is_some_and(|m| m.leaving));
+    w.restart();
+    w.until("it takes part again", |w| w.machine().is_some_and(|m| !m.leaving && !m.catching_up));
+    w.until("what is scheduled runs", |w| w.is_active("a.service"));
 }
 
 #[test]

@@ -78,6 +78,7 @@ pub(crate) fn machine(view: &View, id: &MachineId, lost: bool) -> MachineFacts {
         Some(record) => {
             facts.metadata.clone_from(&record.value.metadata);
             facts.catching_up = record.value.catching_up;
+            facts.draining = record.value.leaving;
             facts.carries_registry = record.value.carries_registry;
             facts.cordoned = has_left(&record.value);
         }
@@ -85,7 +86,7 @@ pub(crate) fn machine(view: &View, id: &MachineId, lost: bool) -> MachineFacts {
     }
     if let Some(operator) = view.operators.get(id) {
         facts.cordoned |= operator.value.cordoned;
-        facts.draining = operator.value.draining;
+        facts.draining |= operator.value.draining;
         for (key, value) in &operator.value.metadata {
             match value {
                 Some(value) => facts.metadata.insert(key.clone(), value.clone()),

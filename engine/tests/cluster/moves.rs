@@ -36,6 +36,37 @@ fn a_unit_goes_to_another_machine_only_when_the_old_one_has_given_it_back() {
 }
 
 #[test]
+fn a_machine_that_leaves_gives_its_units_back_one_by_one() {
+    let mut rig = Rig::new(&["m1", "m2", "m3"]);
+    for name in ["a.service", "b.service"] {
+        rig.start(name, "MachineID=m1");
+    }
+    rig.start("global.service", "Global=true");
+    rig.settle();
+    rig.start("a.service", "");
+    rig.start("b.service", "");
+    rig.settle();
+    assert_eq!((rig.running("a.service"), rig.running("b.service")), (vec!["m1"], vec!["m1"]));
+    rig.node("m1").slow.insert(unit("a.service"));
+    rig.begin_to_leave("m1");
+    rig.settle();
+    assert_eq!(rig.running("b.service"), ["m2"], "it need not wait for the slow one");
+    assert_eq!(rig.running("a.service"), ["m1"]);
+    assert_eq!(rig.listed("global.service"), ["m1", "m2", "m3"], "a global unit ends with its machine");
+    rig.start("c.service", "");
+    // The next leader knows as much.
+    let leader = rig.leader().unwrap();
+    rig.resign(&leader);
+    rig.settle();
+    assert_eq!(rig.running("c.service"), ["m3"]);
+    assert_eq!(rig.listed("a.service"), Vec::<String>::new());
+    rig.node("m1").slow.clear();
+    rig.settle();
+    assert_eq!(rig.listed("a.service"), ["m2"]);
+    assert_eq!(rig.running("a.service"), ["m2"]);
+}
+
+#[test]
 fn the_next_leader_waits_for_the_same_acknowledgement() {
     let mut rig = Rig::new(&["m1", "m2", "m3"]);
     rig.start("a.service", "MachineMetadata=zone=a");

@@ -39,6 +39,12 @@ pub(crate) struct Node {
     /// What really runs on it.
     pub runs: BTreeMap<UnitName, Assignment>,
     applied: u64,
+    /// Its fleetd is being stopped for good.
+    leaving: bool,
+    /// Units that take for ever to stop.
+    pub slow: BTreeSet<UnitName>,
+    /// Those of them that it acknowledged to be stopping.
+    stopping: BTreeSet<UnitName>,
     pub log: Vec<Report>,
     /// Requests that its engine made of the store.
     pub requests: Vec<Request>,
@@ -101,6 +107,9 @@ impl Rig {
             agent_works: true,
             runs: BTreeMap::new(),
             applied: 0,
+            leaving: false,
+            slow: BTreeSet::new(),
+            stopping: BTreeSet::new(),
             log: Vec::new(),
             requests: Vec::new(),
             resigned: false,
@@ -161,6 +170,13 @@ impl Rig {
         self.instant();
         self.kill(name);
         self.memory.apply(self.now, Request::LeaseRevoke { id: lease }).expect("the store takes it");
+    }
+
+    /// Its fleetd is asked to stop for good, and says so; its units are still to be stopped.
+    pub(crate) fn begin_to_leave(&mut self, name: &str) {
+        let n = self.find(name);
+        self.nodes[n].leaving = true;
+        self.register(n);
     }
 
     /// It boots again: another instance.
@@ -380,6 +396,7 @@ impl Rig {
             instance: "first".to_owned(),
             schedule_seen: node.applied,
             catching_up: false,
+            leaving: node.leaving,
             carries_registry: node.carries_registry,
             since: 0,
             extra: BTreeMap::new(),
@@ -404,15 +421,20 @@ impl Rig {
         let id = self.nodes[n].id.to_string();
         let Some(schedule) = self.schedule(&id) else { return };
         let node = &mut self.nodes[n];
-        if !node.alive || !node.agent_works || node.lease.is_none() || schedule.generation <= node.applied {
+        let is_slow = |name: &&UnitName| !schedule.units.contains_key(*name) && node.slow.contains(*name);
+        let stopping: BTreeSet<UnitName> = node.runs.keys().filter(is_slow).cloned().collect();
+        let same = schedule.generation <= node.applied && stopping == node.stopping;
+        if !node.alive || !node.agent_works || node.lease.is_none() || same {
             return;
         }
-        node.runs = schedule.units;
+        node.runs.retain(|name, _| stopping.contains(name));
+        node.runs.extend(schedule.units);
+        node.stopping.clone_from(&stopping);
         node.applied = schedule.generation;
         let record = AppliedRecord {
             v: FORMAT,
             generation: schedule.generation,
-            stopping: BTreeSet::new(),
+            stopping,
             boot_id: "boot".to_owned(),
             extra: BTreeMap::new(),
         };

@@ -214,6 +214,7 @@ impl Served {
             instance: "i".into(),
             schedule_seen: 0,
             catching_up: false,
+            leaving: false,
             carries_registry: false,
             since: 0,
             extra: Extra::new(),

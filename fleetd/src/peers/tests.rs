@@ -83,6 +83,7 @@ async fn register(store: &MemoryStore, fingerprint: &str) {
         instance: "i".into(),
         schedule_seen: 0,
         catching_up: false,
+        leaving: false,
         carries_registry: false,
         since: 0,
         extra: Extra::new(),

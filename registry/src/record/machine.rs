@@ -42,6 +42,10 @@ pub struct MachineRecord {
     /// True from a return until it has carried out the schedule found then: it is given nothing new.
     #[serde(default)]
     pub catching_up: bool,
+    /// True while its fleetd is being stopped for good: it is given nothing, and its units go elsewhere as it gives them
+    /// back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leaving: bool,
     /// Whether this fleetd carries the embedded registry: placed on and elected last.
     #[serde(default)]
     pub carries_registry: bool,

@@ -18,6 +18,7 @@ fn samples() -> Vec<(&'static str, Value)> {
         ),
         ("content", json!({"v": 1, "text": "[Service]\n", "drop_ins": {"10-a.conf": "[Service]\n"}})),
         ("machine", json!({"v": 1, "id": "m1", "version": "2.0", "boot_id": "b", "instance": "i"})),
+        ("machine", json!({"v": 1, "id": "m1", "version": "2.0", "boot_id": "b", "instance": "i", "leaving": true})),
         ("operator", json!({"v": 1, "metadata": {"disk": null, "zone": "a"}})),
         (
             "schedule",
