@@ -108,10 +108,10 @@ async fn effects_are_carried_out_in_order() {
     let effects = spawn(f.disk.paths.clone(), events).unwrap();
     let (unit, note) = (unit("a.service"), note());
     let content = Arc::new(content(&[]));
-    effects.send(DiskEffect::Scan).unwrap();
-    effects.send(DiskEffect::WriteUnit { op: 1, unit: unit.clone(), content, note: note.clone() }).unwrap();
-    effects.send(DiskEffect::RemoveUnit { op: 2, unit: unit.clone(), drop_ins: Vec::new() }).unwrap();
-    effects.send(DiskEffect::Scan).unwrap();
+    effects.send(DiskEffect::Scan);
+    effects.send(DiskEffect::WriteUnit { op: 1, unit: unit.clone(), content, note: note.clone() });
+    effects.send(DiskEffect::RemoveUnit { op: 2, unit: unit.clone(), drop_ins: Vec::new() });
+    effects.send(DiskEffect::Scan);
     let nothing = Event::Disk(DiskEvent::Scanned(Ok(Found::default())));
     let done = |op| Event::Disk(DiskEvent::Unit { op, unit: unit.clone(), result: Ok(()) });
     for expected in [nothing.clone(), done(1), done(2), nothing] {
