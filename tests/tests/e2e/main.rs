@@ -8,6 +8,7 @@ mod api;
 mod bad_input;
 mod drain;
 mod moves;
+mod operators;
 mod outage;
 mod placement;
 mod power;
