@@ -2,7 +2,7 @@
 MACHINES ?= 3
 DEMO_ARGS := --machines $(MACHINES) $(if $(KEEP),--keep) $(if $(ETCD),--etcd)
 
-.PHONY: demo test test-quick bench install setup lint
+.PHONY: demo test test-quick simulate bench install setup lint
 
 demo: setup
 	cargo build --release --bins
@@ -16,11 +16,16 @@ test: setup lint
 # Everything that needs no machines: anywhere, without root.
 test-quick:
 	cargo test --workspace --exclude fleet-tests
-	cargo test -p fleet-tests --lib
+	cargo test -p fleet-tests --lib --test sim
 
 lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+
+# Stories of whole clusters in virtual time, as many as you like: make simulate STORIES=100000 SIM_MACHINES=50
+STORIES ?= 20000
+simulate:
+	SIM_STORIES=$(STORIES) cargo test --release -p fleet-tests --test sim -- --nocapture every_invariant
 
 # The figures of SPECIFICATION.md, each beside its floor measured in the same run.
 bench: setup

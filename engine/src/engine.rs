@@ -361,10 +361,15 @@ impl Engine {
         }
     }
 
+    /// Whether it leads, and knows the registry as it is at least since its election.
+    fn may_decide(&self) -> bool {
+        let follows = |leader: &Leader| self.mirror.is_complete() && self.mirror.revision() >= leader.fence;
+        self.is_loaded && self.leader.as_ref().is_some_and(follows)
+    }
+
     /// Judges absences, then lets the leader work. Only on a complete mirror that is not older than its election.
     fn decide(&mut self, now: Now, out: &mut Vec<EngineEffect>) {
-        let Some(leader) = &self.leader else { return };
-        if !self.is_loaded || !self.mirror.is_complete() || self.mirror.revision() < leader.fence {
+        if !self.may_decide() {
             return;
         }
         self.probe(now, out);
@@ -502,7 +507,8 @@ impl StateMachine for Engine {
     }
 
     fn wakeup(&self) -> Option<Mono> {
-        let leader = self.leader.as_ref().and_then(Leader::wakeup);
+        // Only for what can be done then: a time that has passed and is kept would wake it again and again.
+        let leader = self.leader.as_ref().filter(|_| self.may_decide()).and_then(Leader::wakeup);
         [self.election.wakeup(), self.mirror.wakeup(), self.absence_wakeup, leader].into_iter().flatten().min()
     }
 }

@@ -52,7 +52,8 @@ impl Story {
         end(&mut world);
         let failure = world.violation.take().map(|what| {
             let Self { seed, machines, .. } = self;
-            format!("seed {seed}, {machines} machines: {what}\n{}", world.timeline.render())
+            let rerun = format!("SIM_SEED={seed} SIM_MACHINES={machines} cargo test -p fleet-tests --test sim every");
+            format!("seed {seed}, {machines} machines: {what}\n{}rerun: {rerun}", world.timeline.render())
         });
         Outcome { steps: world.steps, digest: world.timeline.digest(), failure }
     }
@@ -228,7 +229,6 @@ fn strike(world: &mut World, units: &[UnitName]) {
                 1 => _ = systemd.broken.insert(unit.clone()),
                 2 => _ = systemd.slow.insert(unit.clone(), world.rng.millis(100, 30_000)),
                 _ => {
-                    systemd.refused.clear();
                     systemd.broken.clear();
                     systemd.slow.clear();
                 }
@@ -264,8 +264,8 @@ fn end(world: &mut World) {
         world.machines[n].link.clear_faults();
         world.machines[n].dies_after = None;
         let systemd = &mut world.machines[n].systemd;
+        // What it refuses to link it refuses for good: the file is at fault.
         systemd.slow.clear();
-        systemd.refused.clear();
         systemd.broken.clear();
         world.operate(n, |_| {});
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fleet_agent::Job;
+use fleet_registry::loopback::Connection;
 use fleet_registry::record::{
     AppliedRecord, Assignment, LeaderRecord, MachineRecord, NoteRecord, Record, ScheduleRecord, StateRecord, Target,
     UnitRecord,
@@ -207,9 +208,9 @@ impl Truth {
 
     /// Invariant 5: no machine is taken for lost that nothing befell but what befell all.
     pub(super) fn check_lost(&self, now: Mono, machine: &Machine) -> Result<(), String> {
-        match machine.disturbed + TTL * 3 < now {
-            false => Ok(()),
-            true => Err(format!("invariant 5: {} is taken for lost, and nothing has befallen it", machine.id)),
+        match machine.connection != Connection::Up || now <= machine.disturbed + TTL * 3 {
+            true => Ok(()),
+            false => Err(format!("invariant 5: {} is taken for lost, and nothing has befallen it", machine.id)),
         }
     }
 }
