@@ -12,6 +12,10 @@ use super::command::run;
 /// The bridge that every machine is plugged into.
 pub(crate) const BRIDGE: &str = "br0";
 
+/// A bridge that is given no address of its own takes that of one of its ports, and another one when that port's machine
+/// goes: for seconds, nobody would reach etcd any more.
+const BRIDGE_ADDRESS: &str = "02:00:c0:00:02:fe";
+
 /// Addresses of the lab's own end of the bridge: its own, and one for each etcd member.
 const LAB_ADDRESSES: [u8; 4] = [254, 253, 252, 251];
 
@@ -27,7 +31,7 @@ pub(crate) fn port(machine: &str) -> String {
 /// Makes the bridge. Spanning trees and their delays have no place in a network of one.
 pub(crate) fn create() -> Result<()> {
     run(["ip", "link", "set", "lo", "up"])?;
-    run(["ip", "link", "add", BRIDGE, "type", "bridge", "forward_delay", "0"])?;
+    run(["ip", "link", "add", BRIDGE, "address", BRIDGE_ADDRESS, "type", "bridge", "forward_delay", "0"])?;
     for host in LAB_ADDRESSES {
         let address = format!("{}/24", address(host));
         run(["ip", "address", "add", &address, "dev", BRIDGE])?;
