@@ -236,13 +236,9 @@ impl Engine {
         for id in self.view.machines.keys() {
             self.absence.present_before(id);
         }
-        for (id, schedule) in &self.view.schedules {
+        for id in self.view.schedules.keys() {
             if !self.view.machines.contains_key(id) {
-                let is_global = |name: &UnitName| {
-                    let spec = facts::unit(&self.view, &self.digests, name);
-                    spec.is_none_or(|spec| spec.requirements.is_ok_and(|wanted| wanted.global))
-                };
-                let holds_units = !schedule.value.units.keys().all(is_global);
+                let holds_units = facts::holds_units(&self.view, &self.digests, id);
                 self.absence.absent_before(now, id, holds_units);
             }
         }
@@ -264,7 +260,7 @@ impl Engine {
             }
             Change::Content { key, record: None } => self.digests.remove(&key),
             Change::Machine { id, old } => {
-                let left = old.as_ref().is_some_and(|old| facts::has_left(&old.value));
+                let left = old.as_ref().is_some_and(|old| facts::has_left(&self.view, &self.digests, &id, &old.value));
                 self.machine_changed(now, &id, old.is_some(), left, out);
             }
             Change::Operator { id } => {
@@ -455,9 +451,15 @@ impl Engine {
                     };
                     self.absence.census_answered(id.seq, left.map(Duration::from_secs));
                 } else {
+                    let wrote = self.leader.as_ref().is_some_and(Leader::is_writing_brake);
                     self.with_leader(now, out, |leader, ground, wishes| {
                         leader.answered(ground.now, id.seq, result, wishes);
                     });
+                    if wrote && !self.leader.as_ref().is_some_and(Leader::is_writing_brake) {
+                        // A person may have released the brake while it was being written.
+                        let found = self.view.brake.clone();
+                        self.absence.brake_found(now, found.as_ref());
+                    }
                 }
             }
             _ => {}

@@ -66,9 +66,26 @@ pub(crate) fn unit(view: &View, digests: &Digests, name: &UnitName) -> Option<Un
     })
 }
 
-/// Whether a machine says that it has stopped everything and is about to let its lease go: `"left": true`.
-pub(crate) fn has_left(record: &MachineRecord) -> bool {
-    record.extra.get("left") == Some(&serde_json::Value::Bool(true))
+/// Whether a machine that left has given back all that it had: its absence is no loss then. One that said that it leaves,
+/// and went before it had stopped everything, was lost.
+pub(crate) fn has_left(view: &View, digests: &Digests, id: &MachineId, last: &MachineRecord) -> bool {
+    if !last.leaving || holds_units(view, digests, id) {
+        return false;
+    }
+    let applied = view.applied.get(id).map(|applied| &applied.value);
+    view.schedules.get(id).is_none_or(|schedule| {
+        let mut leaving = schedule.value.leaving.iter();
+        leaving.all(|(unit, &generation)| applied.is_some_and(|applied| applied.gave_back(unit, generation)))
+    })
+}
+
+/// Whether a machine's schedule lists units that must run somewhere else without it: all but global ones.
+pub(crate) fn holds_units(view: &View, digests: &Digests, id: &MachineId) -> bool {
+    let is_global = |name: &UnitName| {
+        let spec = unit(view, digests, name);
+        spec.is_none_or(|spec| spec.requirements.is_ok_and(|wanted| wanted.global))
+    };
+    view.schedules.get(id).is_some_and(|schedule| !schedule.value.units.keys().all(is_global))
 }
 
 /// A machine's facts. `lost` says whether absence is taken as loss.
@@ -80,7 +97,6 @@ pub(crate) fn machine(view: &View, id: &MachineId, lost: bool) -> MachineFacts {
             facts.catching_up = record.value.catching_up;
             facts.draining = record.value.leaving;
             facts.carries_registry = record.value.carries_registry;
-            facts.cordoned = has_left(&record.value);
         }
         None => facts.presence = if lost { Presence::Gone } else { Presence::Held },
     }

@@ -159,15 +159,11 @@ impl Rig {
         node.link.abandon(&mut self.memory);
     }
 
-    /// It is stopped for good: its units are stopped, it says so, and lets its lease go.
+    /// It is stopped for good: it says so, gives back what it has, and lets its lease go.
     pub(crate) fn leave(&mut self, name: &str) {
-        let key = Key::Machine(machine(name));
-        let mut record: MachineRecord = self.get(&key).expect("it is present");
-        record.extra.insert("left".to_owned(), true.into());
-        let lease = self.node(name).lease.expect("it has a lease");
-        let put = PutRequest { lease, ..PutRequest::new(self.layout.encode(&key), record.encode()) };
-        self.write(Operation::Put(put));
+        self.begin_to_leave(name);
         self.instant();
+        let lease = self.node(name).lease.expect("it has a lease");
         self.kill(name);
         self.memory.apply(self.now, Request::LeaseRevoke { id: lease }).expect("the store takes it");
     }
@@ -463,6 +459,8 @@ impl Rig {
             }
             if self.nodes[n].engine.wakeup().is_some_and(|at| at <= self.now) {
                 self.engine(n, EngineEvent::Tick);
+                let next = self.nodes[n].engine.wakeup();
+                assert!(next.is_none_or(|at| at > self.now), "woken for {next:?} at {:?} again and again", self.now);
             }
             self.agent(n);
             self.check_never_twice();
