@@ -1,0 +1,116 @@
+//! Documents that no longer hold are bugs: what SPECIFICATION.md and ARCHITECTURE.md claim about the code is looked up in it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace is above").to_owned()
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()))
+}
+
+/// All sources of the workspace in one.
+fn sources() -> String {
+    fn collect(dir: &Path, all: &mut String) {
+        let entries = fs::read_dir(dir).unwrap_or_else(|e| panic!("cannot read {}: {e}", dir.display()));
+        for entry in entries.map(|entry| entry.expect("a folder can be read")) {
+            let path = entry.path();
+            if path.is_dir() {
+                collect(&path, all);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                all.push_str(&fs::read_to_string(&path).expect("a source can be read"));
+            }
+        }
+    }
+    let mut all = String::new();
+    for member in members() {
+        for folder in ["src", "tests"] {
+            let dir = root().join(&member).join(folder);
+            if dir.is_dir() {
+                collect(&dir, &mut all);
+            }
+        }
+    }
+    all
+}
+
+fn members() -> Vec<String> {
+    let manifest = read("Cargo.toml");
+    let line = manifest.lines().find(|line| line.starts_with("members")).expect("a workspace has members");
+    line.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// What stands between backticks in the last column of a document's tables.
+fn enforcers(document: &str) -> Vec<String> {
+    let rows = document.lines().filter_map(|line| line.strip_prefix('|')?.strip_suffix('|'));
+    let cells = rows.filter_map(|row| row.rsplit('|').next());
+    cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
+}
+
+/// A reader of SPECIFICATION.md would believe in a promise that nothing enforces any more.
+#[test]
+fn every_test_and_file_that_the_specification_names_is_there() {
+    let sources = sources();
+    let specification = read("SPECIFICATION.md");
+    let mut named = 0;
+    for word in enforcers(&specification) {
+        let is_test = word.matches('_').count() >= 2 && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        if is_test {
+            named += 1;
+            assert!(sources.contains(&format!("fn {word}(")), "SPECIFICATION.md names `{word}`, which is no test");
+        } else if word.contains('/') && !word.contains(['<', ' ']) {
+            named += 1;
+            assert!(root().join(&word).exists(), "SPECIFICATION.md names `{word}`, which is not there");
+        }
+    }
+    assert!(named > 20, "SPECIFICATION.md names only {named} tests and files: is it read rightly?");
+}
+
+/// The next engineer would trust a boundary that is gone: crates depend downward only.
+#[test]
+fn crates_depend_on_what_the_architecture_allows() {
+    let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
+        ("units", [].as_slice()),
+        ("registry", &["units"]),
+        ("engine", &["units", "registry"]),
+        ("agent", &["units", "registry"]),
+        ("api", &["units"]),
+        ("fleetd", &["units", "registry", "engine", "agent", "api"]),
+        ("fleetctl", &["units", "api", "engine"]),
+        ("tests", &["units", "registry", "engine", "agent", "api"]),
+    ]);
+    for member in members() {
+        let manifest = read(format!("{member}/Cargo.toml"));
+        let uses = manifest.lines().filter_map(|line| line.strip_prefix("fleet-")?.split(['.', ' ']).next());
+        for used in uses {
+            let may = allowed.get(member.as_str()).unwrap_or_else(|| panic!("{member} is not in ARCHITECTURE.md"));
+            assert!(may.contains(&used), "{member} depends on {used}, which ARCHITECTURE.md does not allow");
+        }
+    }
+}
+
+/// Every file says what it is for, and none holds more than one can keep in mind.
+#[test]
+fn files_are_small_and_open_with_what_they_are_for() {
+    fn check(dir: &Path) {
+        for entry in fs::read_dir(dir).expect("a folder can be read").map(|entry| entry.expect("it has entries")) {
+            let path = entry.path();
+            if path.is_dir() {
+                check(&path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("a source can be read");
+                // A module's tests, in a file beside it, are for what it is for.
+                let opens = text.starts_with("//!") || path.ends_with("tests.rs");
+                assert!(opens, "{} does not open with what it is for", path.display());
+                assert!(text.lines().count() <= 1000, "{} is too long", path.display());
+            }
+        }
+    }
+    for member in members() {
+        check(&root().join(member).join("src"));
+    }
+}
