@@ -58,6 +58,9 @@ pub struct ClusterConfig {
     pub advice: Option<String>,
 }
 
+/// Whether the registry was heard of lately: a connection that is merely silent breaks late.
+pub type InTouch = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// The service. Cloning is cheap.
 #[derive(Clone)]
 pub struct Cluster {
@@ -67,14 +70,15 @@ pub struct Cluster {
 struct Inner {
     config: ClusterConfig,
     store: Arc<dyn Store>,
+    in_touch: InTouch,
     loaded: Mutex<Option<Arc<Loaded>>>,
 }
 
 impl Cluster {
-    /// A service that has loaded nothing yet.
+    /// A service that has loaded nothing yet. What it knows is taken for old while it is not `in_touch`.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, config: ClusterConfig) -> Self {
-        Self { inner: Arc::new(Inner { config, store, loaded: Mutex::new(None) }) }
+    pub fn new(store: Arc<dyn Store>, config: ClusterConfig, in_touch: InTouch) -> Self {
+        Self { inner: Arc::new(Inner { config, store, in_touch, loaded: Mutex::new(None) }) }
     }
 
     /// Writes on behalf of people.
@@ -128,7 +132,7 @@ impl Cluster {
     fn handle(&self) -> Handle {
         let mut slot = self.inner.slot();
         let loaded = slot.get_or_insert_with(|| {
-            let loaded = Arc::new(Loaded::new(&self.inner.config.layout));
+            let loaded = Arc::new(Loaded::new(&self.inner.config.layout, Arc::clone(&self.inner.in_touch)));
             tokio::spawn(serve::run(Arc::downgrade(&self.inner), Arc::clone(&loaded)));
             loaded
         });
@@ -139,17 +143,18 @@ impl Cluster {
         let begun = Instant::now();
         let mut status = handle.subscribe_status();
         loop {
-            let limit = {
-                let now = status.borrow_and_update();
-                if enough(&now) {
-                    return Ok(());
-                }
-                begun + if now.failing.is_some() { GRACE } else { LOAD_LIMIT }
-            };
+            status.mark_unchanged();
+            let now = handle.status();
+            if enough(&now) {
+                return Ok(());
+            }
+            let limit = begun + if now.failing.is_some() { GRACE } else { LOAD_LIMIT };
             match timeout_at(limit, status.changed()).await {
                 Ok(Ok(())) => {}
+                // The registry may have been heard of meanwhile, which changes nothing of the mirror.
+                Err(_) if enough(&handle.status()) => return Ok(()),
                 Ok(Err(_)) | Err(_) => {
-                    let why = status.borrow().failing.clone();
+                    let why = handle.status().failing;
                     return Err(self.unavailable(why.as_deref().unwrap_or("it takes too long to load the cluster")));
                 }
             }

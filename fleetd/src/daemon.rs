@@ -114,8 +114,9 @@ async fn daemon(config: Config, passed: Vec<Passed>) -> anyhow::Result<()> {
         tools: Arc::new(tools::Systemd { user: config.systemd_user }),
     };
     let cluster_config = ClusterConfig { layout: layout.clone(), timeout, seed, advice: Some(advice) };
+    let fresh = reach.clone();
     let api = Api {
-        cluster: Cluster::new(Arc::clone(&store), cluster_config),
+        cluster: Cluster::new(Arc::clone(&store), cluster_config, Arc::new(move || fresh.is_fresh())),
         peers: Peers::new(Arc::clone(&identity)),
         local: local.clone(),
         token_limit: config.token_limit,

@@ -12,7 +12,7 @@ use fleet_units::UnitName;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
 
-use super::{IDLE, Inner, Picture};
+use super::{IDLE, InTouch, Inner, Picture};
 
 /// Notices that a slow reader may be behind before it is cut off.
 const BACKLOG: usize = 1_024;
@@ -65,16 +65,18 @@ pub enum Notice {
 pub(super) struct Loaded {
     picture: RwLock<Picture>,
     status: watch::Sender<Status>,
+    in_touch: InTouch,
     notices: broadcast::Sender<Notice>,
     users: AtomicUsize,
     last_use: Mutex<Instant>,
 }
 
 impl Loaded {
-    pub(super) fn new(layout: &Layout) -> Self {
+    pub(super) fn new(layout: &Layout, in_touch: InTouch) -> Self {
         Self {
             picture: RwLock::new(Picture::new(layout.clone())),
             status: watch::Sender::new(Status::default()),
+            in_touch,
             notices: broadcast::Sender::new(BACKLOG),
             users: AtomicUsize::new(0),
             last_use: Mutex::new(Instant::now()),
@@ -140,7 +142,12 @@ impl Handle {
     /// How far the mirror is.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.loaded.status.borrow().clone()
+        let mut status = self.loaded.status.borrow().clone();
+        if status.complete && !(self.loaded.in_touch)() {
+            status.complete = false;
+            status.failing = Some("it was not heard of for half a lease".to_owned());
+        }
+        status
     }
 
     pub(super) fn subscribe_status(&self) -> watch::Receiver<Status> {

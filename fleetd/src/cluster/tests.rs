@@ -10,7 +10,7 @@ use super::*;
 
 fn cluster() -> Cluster {
     let config = ClusterConfig { layout: Layout::default(), timeout: Duration::from_secs(1), seed: 1, advice: None };
-    Cluster::new(Arc::new(MemoryStore::new(1)), config)
+    Cluster::new(Arc::new(MemoryStore::new(1)), config, Arc::new(|| true))
 }
 
 async fn submit(cluster: &Cluster, name: &str) -> i64 {
@@ -89,7 +89,7 @@ async fn a_write_whose_answer_is_lost_is_made_once() {
     use fleet_units::{DesiredState, UnitName};
     let store = Lossy { store: MemoryStore::new(1), writes: Default::default() };
     let config = ClusterConfig { layout: Layout::default(), timeout: Duration::from_secs(1), seed: 1, advice: None };
-    let cluster = Cluster::new(Arc::new(store), config);
+    let cluster = Cluster::new(Arc::new(store), config, Arc::new(|| true));
     let name = UnitName::parse("a.service").unwrap();
     let writer = cluster.writer();
     let unit = |restart| UnitChange {
@@ -111,4 +111,27 @@ async fn a_write_whose_answer_is_lost_is_made_once() {
     let (_, outcomes) = writer.destroy(std::slice::from_ref(&name)).await.unwrap();
     assert_eq!(outcomes, [DestroyOutcome::Destroyed]);
     assert_eq!(writer.read(&[name]).await.unwrap(), [None]);
+}
+
+/// A connection that is merely silent breaks late: until then nobody is told old things as new ones.
+#[tokio::test(start_paused = true)]
+async fn what_is_known_is_old_while_the_registry_is_silent() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let (heard, asked) = (Arc::new(AtomicBool::new(true)), Arc::new(MemoryStore::new(1)));
+    let config = ClusterConfig { layout: Layout::default(), timeout: Duration::from_secs(1), seed: 1, advice: None };
+    let in_touch = Arc::clone(&heard);
+    let cluster = Cluster::new(asked, config, Arc::new(move || in_touch.load(Ordering::SeqCst)));
+    assert!(cluster.live().await.unwrap().status().live());
+
+    heard.store(false, Ordering::SeqCst);
+    assert!(!cluster.known().await.unwrap().status().live());
+    let error = cluster.live().await.err().unwrap().to_string();
+    assert!(error.contains("it was not heard of for half a lease"), "{error}");
+
+    // It is heard of again while somebody waits.
+    let (waiting, ()) = tokio::join!(cluster.live(), async {
+        tokio::time::sleep(GRACE / 2).await;
+        heard.store(true, Ordering::SeqCst);
+    });
+    assert!(waiting.unwrap().status().live());
 }

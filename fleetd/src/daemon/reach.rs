@@ -33,6 +33,12 @@ impl Reach {
     pub(super) fn in_touch(&self) -> bool {
         self.lease.borrow().is_some_and(|lease| lease.at.elapsed() < lease.ttl)
     }
+
+    /// Whether it was heard of so lately that what is known of the cluster is what is. Before the first lease there is
+    /// nothing to go by.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.lease.borrow().is_none_or(|lease| lease.at.elapsed() < lease.ttl / 2)
+    }
 }
 
 /// Follows the session, and says in the log when the registry comes or goes.
@@ -83,7 +89,11 @@ pub(super) fn follow(
                     show("the registry cannot be reached; units go on as they are");
                     absent_since = Some(Instant::now());
                     remind = Instant::now() + timeout;
-                    known.send_replace(None);
+                    known.send_modify(|lease| {
+                        if let Some(lease) = lease {
+                            lease.ttl = Duration::ZERO;
+                        }
+                    });
                 }
                 None => return,
             }

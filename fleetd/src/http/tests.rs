@@ -126,7 +126,7 @@ impl Served {
         let identity = Identity::load_or_make(directory.path()).unwrap();
         let local = Local { machine: machine("m1"), address: "192.0.2.1".into(), tools: Arc::new(Shell) };
         let api = Api {
-            cluster: Cluster::new(Arc::new(store.clone()), config),
+            cluster: Cluster::new(Arc::new(store.clone()), config, Arc::new(|| true)),
             peers: Peers::new(Arc::new(identity)),
             local,
             token_limit: 3,
