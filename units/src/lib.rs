@@ -33,6 +33,6 @@ pub use hash::{HashError, UnitHash};
 pub use machine_id::{MachineId, MachineIdError};
 pub use metadata::{MetadataConstraints, MetadataError};
 pub use name::{NameError, UnitName};
-pub use requirements::{RequirementError, Requirements};
+pub use requirements::{OnFailure, RequirementError, Requirements};
 pub use specifier::expand_specifiers;
 pub use state::{DesiredState, DesiredStateError};

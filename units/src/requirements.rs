@@ -1,10 +1,12 @@
 //! The `[X-Fleet]` section: what a unit asks of the cluster.
 
+mod failure;
 mod options;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Glob, MetadataConstraints, MetadataError, NameError, UnitFile, UnitName};
+pub use failure::OnFailure;
 
 /// What a unit asks of the cluster, with specifiers replaced.
 ///
@@ -34,6 +36,11 @@ pub struct Requirements {
     pub replaces: Vec<Glob>,
     /// `Global=`: run on every machine that will do.
     pub global: bool,
+    /// `OnFailure=`: what happens once systemd has given up on it.
+    pub on_failure: OnFailure,
+    /// `MaxMoves=`: how often it is moved for failing; absent where the unit
+    /// does not say.
+    pub max_moves: Option<u32>,
     /// Options in the section that fleet does not know, in order, for
     /// [`Requirements::warnings`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -67,6 +74,12 @@ pub enum RequirementError {
     /// `Global=` is neither true nor false.
     #[error("invalid Global {0:?}: expected true or false")]
     Global(String),
+    /// `OnFailure=` is neither `stay` nor `move`.
+    #[error("invalid OnFailure {0:?}: expected stay or move")]
+    OnFailure(String),
+    /// `MaxMoves=` is not a number that makes sense.
+    #[error("invalid MaxMoves {0:?}: expected a number from 1 to {max}", max = Requirements::MAX_MOVES)]
+    MaxMoves(String),
     /// The unit must be beside a unit that it cannot be beside.
     #[error("unresolvable requirements: peer {peer:?} matches conflict {pattern:?}")]
     PeerConflicts {
@@ -107,6 +120,7 @@ impl Requirements {
         let conflicts = ("Conflicts", !self.conflicts.is_empty());
         let replaces = ("Replaces", !self.replaces.is_empty());
         let global = ("Global", self.global);
+        let moves = ("OnFailure=move", self.on_failure == OnFailure::Move);
         let contradictions = [
             (machine_id, peers),
             (machine_id, conflicts),
@@ -115,6 +129,10 @@ impl Requirements {
             (global, peers),
             (global, replaces),
             (conflicts, replaces),
+            // It would have no other place to go to.
+            (moves, machine_id),
+            (moves, global),
+            (moves, ("MachineOf", peers.1)),
         ];
         match contradictions.iter().find(|((_, a), (_, b))| *a && *b) {
             Some(((a, _), (b, _))) => Err(RequirementError::Contradiction(a, b)),
@@ -140,7 +158,8 @@ impl Requirements {
 
     /// What a person should hear about options that were ignored.
     pub fn warnings(&self) -> impl Iterator<Item = String> {
-        self.unknown.iter().map(|key| format!("unrecognized requirement in [X-Fleet] section: {key:?}"))
+        let unknown = self.unknown.iter().map(|key| format!("unrecognized requirement in [X-Fleet] section: {key:?}"));
+        unknown.chain(self.idle_max_moves())
     }
 }
 

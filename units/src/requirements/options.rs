@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use crate::{Glob, MetadataConstraints, UnitFile, UnitName, expand_specifiers};
 
-use super::{RequirementError, Requirements};
+use super::{OnFailure, RequirementError, Requirements};
 
 const SECTION: &str = "X-Fleet";
 
 /// Every option that fleet knows, with its spellings of old.
-const KNOWN: [&str; 11] = [
+const KNOWN: [&str; 13] = [
     "MachineID",
     "X-ConditionMachineID",
     "X-ConditionMachineBootID",
@@ -21,6 +21,8 @@ const KNOWN: [&str; 11] = [
     "X-Conflicts",
     "Replaces",
     "Global",
+    "OnFailure",
+    "MaxMoves",
 ];
 
 pub(super) fn parse(file: &UnitFile, name: &UnitName) -> Result<Requirements, RequirementError> {
@@ -32,6 +34,8 @@ pub(super) fn parse(file: &UnitFile, name: &UnitName) -> Result<Requirements, Re
         conflicts: section.globs("Conflicts", &["X-Conflicts", "Conflicts"])?,
         replaces: section.globs("Replaces", &["Replaces"])?,
         global: section.global()?,
+        on_failure: section.on_failure()?,
+        max_moves: section.max_moves()?,
         unknown: section.unknown(),
     })
 }
@@ -127,6 +131,29 @@ impl Section<'_> {
             "true" | "yes" | "1" | "on" | "t" => Ok(true),
             "false" | "no" | "0" | "off" | "f" | "" => Ok(false),
             _ => Err(RequirementError::Global(value.expanded)),
+        }
+    }
+
+    /// The last value counts.
+    fn on_failure(&self) -> Result<OnFailure, RequirementError> {
+        let Some(value) = self.values(&["OnFailure"]).pop() else {
+            return Ok(OnFailure::Stay);
+        };
+        match value.expanded.as_str() {
+            "stay" | "" => Ok(OnFailure::Stay),
+            "move" => Ok(OnFailure::Move),
+            _ => Err(RequirementError::OnFailure(value.expanded)),
+        }
+    }
+
+    /// The last value counts.
+    fn max_moves(&self) -> Result<Option<u32>, RequirementError> {
+        let Some(value) = self.values(&["MaxMoves"]).pop().filter(|value| !value.expanded.is_empty()) else {
+            return Ok(None);
+        };
+        match value.expanded.parse() {
+            Ok(moves) if (1..=Requirements::MAX_MOVES).contains(&moves) => Ok(Some(moves)),
+            _ => Err(RequirementError::MaxMoves(value.expanded)),
         }
     }
 

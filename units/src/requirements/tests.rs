@@ -161,6 +161,9 @@ fn contradictions_are_in_the_words_of_fleet() {
         ("Global=true\nReplaces=b", "Global cannot be used with Replaces"),
         ("Conflicts=a\nReplaces=b", "Conflicts cannot be used with Replaces"),
         ("MachineID=a\nGlobal=true\nMachineOf=a.service", "MachineID cannot be used with Peers"),
+        ("MachineID=a\nOnFailure=move", "OnFailure=move cannot be used with MachineID"),
+        ("Global=true\nOnFailure=move", "OnFailure=move cannot be used with Global"),
+        ("MachineOf=a.service\nOnFailure=move", "OnFailure=move cannot be used with MachineOf"),
     ];
     for (section, message) in cases {
         let error = parse(section).validate().unwrap_err();
@@ -175,9 +178,37 @@ fn what_goes_together_is_allowed() {
         "Global=true\nMachineMetadata=k=v\nConflicts=a",
         "MachineOf=a.service\nMachineMetadata=k=v\nConflicts=b",
         "MachineOf=a.service\nReplaces=b",
+        "MachineMetadata=k=v\nConflicts=a\nOnFailure=move\nMaxMoves=2",
+        "MachineID=a\nOnFailure=stay",
     ] {
         assert_eq!(parse(section).validate(), Ok(()), "{section:?}");
     }
+}
+
+#[test]
+fn what_fails_stays_unless_it_says_otherwise() {
+    let cases = [
+        ("", OnFailure::Stay, 0),
+        ("OnFailure=stay", OnFailure::Stay, 0),
+        ("OnFailure=move", OnFailure::Move, Requirements::DEFAULT_MOVES),
+        ("OnFailure=move\nMaxMoves=2", OnFailure::Move, 2),
+        ("OnFailure=move\nMaxMoves=2\nMaxMoves=", OnFailure::Move, Requirements::DEFAULT_MOVES),
+        ("OnFailure=move\nOnFailure=stay", OnFailure::Stay, 0),
+        // Contradictions are refused when they are submitted; what is in the registry all the same stays.
+        ("OnFailure=move\nGlobal=true", OnFailure::Move, 0),
+        ("OnFailure=move\nMachineID=a", OnFailure::Move, 0),
+        ("OnFailure=move\nMachineOf=a.service", OnFailure::Move, 0),
+    ];
+    for (section, on_failure, moves) in cases {
+        let wanted = parse(section);
+        assert_eq!((wanted.on_failure, wanted.moves_for_failing()), (on_failure, moves), "{section:?}");
+        assert_eq!(wanted.warnings().count(), 0, "{section:?}");
+    }
+    for section in ["OnFailure=restart", "OnFailure=Move", "MaxMoves=0", "MaxMoves=-1", "MaxMoves=1001", "MaxMoves=x"] {
+        parse_as("web@1.service", section).unwrap_err();
+    }
+    let idle = parse("MaxMoves=3").warnings().collect::<Vec<_>>();
+    assert_eq!(idle, ["MaxMoves does nothing without OnFailure=move"]);
 }
 
 #[test]
