@@ -16,7 +16,7 @@ test: setup lint
 # Everything that needs no machines: anywhere, without root.
 test-quick:
 	cargo test --workspace --exclude fleet-tests
-	cargo test -p fleet-tests --lib --test sim
+	cargo test -p fleet-tests --lib --test agent --test sim
 
 lint:
 	cargo fmt --all --check

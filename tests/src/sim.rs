@@ -1,17 +1,18 @@
 //! Whole clusters in virtual time, from one seed.
 //!
 //! The real session, engine, and agent of every machine run over one memory store, each at the end of a link of its own,
-//! with a small systemd and a disk that keep what theirs keep. A [`Story`] is what befalls such a cluster: operators at
+//! with a [`systemd`] and a [`disk`] that do what real ones do as far as the agent can tell. A [`Story`] is what befalls such a cluster: operators at
 //! work, machines and fleetds that die, a store that cannot be reached. After every step the invariants of fleet are
 //! checked against what the simulated systemds really run and what the store really holds; once the faults have ended,
 //! what runs must become what is decided, and stay so. The same seed tells the same story, to the letter.
 
 mod convergence;
+pub mod disk;
 mod machine;
 mod operator;
 mod rng;
 mod story;
-mod systemd;
+pub mod systemd;
 mod timeline;
 mod truth;
 mod world;

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fleet_agent::{Agent, AgentConfig, DiskEffect, DiskEvent, Event, Found, FoundUnit, MachineFacts};
+use fleet_agent::{Agent, AgentConfig, Event, MachineFacts};
 use fleet_engine::{Engine, EngineConfig};
 use fleet_registry::loopback::{Connection, Link};
 use fleet_registry::record::Capacity;
 use fleet_registry::{Layout, Mono, Session, SessionConfig, StateMachine, StoreEvent};
 use fleet_units::MachineId;
 
+use super::disk::Disk;
 use super::systemd::Systemd;
 
 /// The lease.
@@ -40,7 +41,7 @@ pub(super) struct Machine {
     /// What the link does when nothing else befalls the store.
     pub(super) connection: Connection,
     pub(super) systemd: Systemd,
-    pub(super) disk: Found,
+    pub(super) disk: Disk,
     pub(super) fleetd: Option<Fleetd>,
     /// When fleetd starts (again).
     pub(super) starts_at: Option<Mono>,
@@ -64,7 +65,7 @@ impl Machine {
             link: Link::new(TIMEOUT),
             connection: Connection::Up,
             systemd: Systemd::default(),
-            disk: Found::default(),
+            disk: Disk::default(),
             fleetd: None,
             starts_at: None,
             paused_until: None,
@@ -112,35 +113,6 @@ impl Machine {
                 ttl: TTL,
                 seed: seed ^ 2,
             }),
-        }
-    }
-
-    /// Carries out an effect on the disk.
-    pub(super) fn disk(&mut self, effect: DiskEffect) -> DiskEvent {
-        match effect {
-            DiskEffect::Scan => DiskEvent::Scanned(Ok(self.disk.clone())),
-            DiskEffect::ReadCluster => DiskEvent::Cluster(Ok(self.disk.cluster.clone())),
-            DiskEffect::WriteCluster(id) => {
-                self.disk.cluster = Some(id);
-                DiskEvent::ClusterWritten(Ok(()))
-            }
-            DiskEffect::WriteMemory(memory) => {
-                self.disk.memory = memory;
-                DiskEvent::MemoryWritten(Ok(()))
-            }
-            DiskEffect::WriteUnit { op, unit, note, .. } => {
-                self.disk.units.insert(unit.clone(), FoundUnit { note: Ok(note), file: true });
-                DiskEvent::Unit { op, unit, result: Ok(()) }
-            }
-            DiskEffect::WriteNote { op, unit, note } => {
-                let file = self.disk.units.get(&unit).is_some_and(|found| found.file);
-                self.disk.units.insert(unit.clone(), FoundUnit { note: Ok(note), file });
-                DiskEvent::Unit { op, unit, result: Ok(()) }
-            }
-            DiskEffect::RemoveUnit { op, unit, .. } => {
-                self.disk.units.remove(&unit);
-                DiskEvent::Unit { op, unit, result: Ok(()) }
-            }
         }
     }
 

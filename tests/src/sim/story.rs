@@ -227,10 +227,15 @@ fn strike(world: &mut World, units: &[UnitName]) {
             match world.rng.below(4) {
                 0 => _ = systemd.refused.insert(unit.clone()),
                 1 => _ = systemd.broken.insert(unit.clone()),
-                2 => _ = systemd.slow.insert(unit.clone(), world.rng.millis(100, 30_000)),
+                2 => {
+                    let takes = world.rng.millis(100, 30_000);
+                    systemd.slow_start.insert(unit.clone(), takes);
+                    systemd.slow_stop.insert(unit.clone(), takes);
+                }
                 _ => {
                     systemd.broken.clear();
-                    systemd.slow.clear();
+                    systemd.slow_start.clear();
+                    systemd.slow_stop.clear();
                 }
             }
         }
@@ -265,7 +270,8 @@ fn end(world: &mut World) {
         world.machines[n].dies_after = None;
         let systemd = &mut world.machines[n].systemd;
         // What it refuses to link it refuses for good: the file is at fault.
-        systemd.slow.clear();
+        systemd.slow_start.clear();
+        systemd.slow_stop.clear();
         systemd.broken.clear();
         world.operate(n, |_| {});
     }

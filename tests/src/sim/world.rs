@@ -112,7 +112,7 @@ impl World {
         self.kill(n, again);
         let machine = &mut self.machines[n];
         machine.systemd.power_loss();
-        machine.disk.units.clear();
+        machine.disk.power_loss();
         machine.boots += 1;
         self.say(n, format_args!("power loss"));
     }
@@ -329,7 +329,7 @@ impl World {
                 Effect::Systemd(effect) => self.systemd(n, effect),
                 Effect::Disk(effect) => {
                     let machine = &mut self.machines[n];
-                    let event = machine.disk(effect);
+                    let event = machine.disk.perform(effect);
                     machine.systemd.later(now.mono, Event::Disk(event));
                 }
                 Effect::Log(report) => self.say(n, format_args!("agent: {report}")),
@@ -344,7 +344,8 @@ impl World {
             let result = self.truth.check_job(&self.machines[n], unit, *job);
             self.check(result);
         }
-        self.machines[n].systemd.perform(self.now, effect);
+        let machine = &mut self.machines[n];
+        machine.systemd.perform(self.now, effect, &machine.disk);
     }
 
     fn store(&mut self, n: usize, effect: StoreEffect) {

@@ -2,6 +2,5 @@
 
 mod chaos;
 mod cluster;
-mod systemd;
 mod units;
 mod world;

@@ -86,7 +86,7 @@ fn perform(w: &mut World, history: &mut History, step: Step) {
         Step::Run(ms) => run(w, history, Duration::from_millis(ms)),
         Step::Die => w.restart(),
         Step::DieAfter(effects) => w.dies_after = Some(effects),
-        Step::DiskFull(full) => w.disk_error = full.then(|| "no space left on device".to_owned()),
+        Step::DiskFull(full) => w.disk.error = full.then(|| "no space left on device".to_owned()),
         Step::BusBreaks => w.systemd.disconnect(w.now),
         Step::Down => w.store.down(w.now),
         Step::Up => w.store.up(w.now),
@@ -131,7 +131,7 @@ proptest! {
         }
         w.store.up(w.now);
         w.systemd.slow_start.clear();
-        w.disk_error = None;
+        w.disk.error = None;
         if w.dies_after.is_some() {
             w.restart();
         }

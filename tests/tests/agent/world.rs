@@ -4,9 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use fleet_agent::{
-    Agent, AgentConfig, DiskEffect, DiskEvent, Effect, Event, Found, FoundUnit, MachineFacts, Report, SystemdEvent,
-};
+use fleet_agent::{Agent, AgentConfig, Effect, Event, MachineFacts, Report, SystemdEvent};
 use fleet_registry::loopback::Loopback;
 use fleet_registry::record::{
     AppliedRecord, Assignment, Capacity, ClusterId, ContentRecord, MachineRecord, Record, ScheduleRecord, StateRecord,
@@ -14,9 +12,9 @@ use fleet_registry::record::{
 };
 use fleet_registry::store::{DeleteRequest, Operation, PutRequest, RangeRequest, Request, ResponseBody, TxnRequest};
 use fleet_registry::{Key, Layout, Now, Owner, Session, SessionConfig, SessionEffect, SessionInput, StateMachine};
+use fleet_tests::sim::disk::Disk;
+use fleet_tests::sim::systemd::Systemd;
 use fleet_units::{MachineId, UnitName};
-
-use crate::systemd::Systemd;
 
 pub(crate) const TTL: Duration = Duration::from_secs(10);
 
@@ -31,11 +29,9 @@ pub(crate) struct World {
     pub(crate) agent: Agent,
     session: Session,
     pub(crate) systemd: Systemd,
-    pub(crate) disk: Found,
+    pub(crate) disk: Disk,
     /// fleetd dies after this many more effects.
     pub(crate) dies_after: Option<usize>,
-    /// Writing to the disk fails with this.
-    pub(crate) disk_error: Option<String>,
     pub(crate) logs: Vec<Report>,
     pub(crate) ready: bool,
     pub(crate) left: bool,
@@ -79,9 +75,8 @@ impl World {
             agent: Agent::new(config()),
             session: Session::new(SessionConfig { ttl: TTL, seed: 3 }),
             systemd: Systemd::default(),
-            disk: Found::default(),
+            disk: Disk::default(),
             dies_after: None,
-            disk_error: None,
             logs: Vec::new(),
             ready: false,
             left: false,
@@ -139,9 +134,9 @@ impl World {
             }
             match effect {
                 Effect::Store(effect) => self.store.perform(self.now, effect),
-                Effect::Systemd(effect) => self.systemd.perform(self.now, effect),
+                Effect::Systemd(effect) => self.systemd.perform(self.now, effect, &self.disk),
                 Effect::Disk(effect) => {
-                    let event = self.disk(effect);
+                    let event = self.disk.perform(effect);
                     self.systemd.later(self.now, Event::Disk(event));
                 }
                 Effect::Log(report) => self.logs.push(report),
@@ -157,41 +152,6 @@ impl World {
                 SessionEffect::Store(effect) => self.store.perform(self.now, effect),
                 SessionEffect::Event(event) => self.agent_step(Event::Session(event)),
                 SessionEffect::Ended => {}
-            }
-        }
-    }
-
-    fn disk(&mut self, effect: DiskEffect) -> DiskEvent {
-        let outcome = self.disk_error.clone().map_or(Ok(()), Err);
-        let works = outcome.is_ok();
-        match effect {
-            DiskEffect::Scan => DiskEvent::Scanned(Ok(self.disk.clone())),
-            DiskEffect::ReadCluster => DiskEvent::Cluster(Ok(self.disk.cluster.clone())),
-            DiskEffect::WriteCluster(id) => {
-                self.disk.cluster = Some(id);
-                DiskEvent::ClusterWritten(Ok(()))
-            }
-            DiskEffect::WriteMemory(memory) => {
-                self.disk.memory = memory;
-                DiskEvent::MemoryWritten(Ok(()))
-            }
-            DiskEffect::WriteUnit { op, unit, note, .. } => {
-                if works {
-                    self.disk.units.insert(unit.clone(), FoundUnit { note: Ok(note), file: true });
-                }
-                DiskEvent::Unit { op, unit, result: outcome }
-            }
-            DiskEffect::WriteNote { op, unit, note } => {
-                if works {
-                    self.disk.units.get_mut(&unit).expect("a note is of a unit on disk").note = Ok(note);
-                }
-                DiskEvent::Unit { op, unit, result: outcome }
-            }
-            DiskEffect::RemoveUnit { op, unit, .. } => {
-                if works {
-                    self.disk.units.remove(&unit);
-                }
-                DiskEvent::Unit { op, unit, result: outcome }
             }
         }
     }

@@ -219,7 +219,7 @@ fn a_thousand_units_cost_a_few_links_and_no_reload() {
     }
     let before = w.revision();
     w.publish();
-    w.until("all run", |w| w.systemd.active().len() == 1000);
+    w.until("all run", |w| w.systemd.active().count() == 1000);
     w.until("all states are written", |w| (0..1000).all(|i| w.state(&format!("u{i}.service")).is_some()));
     assert_eq!(w.systemd.reloads, 0);
     assert!(w.systemd.links <= 4, "{} calls to link", w.systemd.links);
@@ -235,7 +235,7 @@ fn removing_many_units_that_others_refer_to_reloads_once() {
         w.give(name, 100 + i as i64, TEXT, Target::Launched);
     }
     w.publish();
-    w.until("all run", |w| w.systemd.active().len() == 50);
+    w.until("all run", |w| w.systemd.active().count() == 50);
     for name in &names {
         w.take(name);
     }
@@ -268,11 +268,11 @@ fn a_flapping_unit_costs_a_bounded_number_of_writes_and_its_last_state_arrives()
 #[test]
 fn a_full_disk_delays_only_until_there_is_room() {
     let mut w = World::present();
-    w.disk_error = Some("/run/fleet/units/a.service: no space left on device".into());
+    w.disk.error = Some("/run/fleet/units/a.service: no space left on device".into());
     w.give("a.service", 5, TEXT, Target::Launched);
     w.publish();
     w.until("people see why", |w| w.state("a.service").is_some_and(|s| s.error.contains("no space left")));
-    w.disk_error = None;
+    w.disk.error = None;
     w.until("it runs in the end", |w| w.state("a.service").is_some_and(|s| s.active == "active" && s.error.is_empty()));
 }
 
