@@ -10,6 +10,7 @@
 //! | `file` | [`UnitFile`], the parser, canonical text |
 //! | `hash` | [`UnitHash`], fleet's SHA-1 of the canonical text |
 //! | `requirements` | [`Requirements`], the typed `[X-Fleet]` section |
+//! | `fence` | [`Fence`], `OnDisconnect=stop`: the bound on stopping, and what would void it |
 //! | `metadata` | [`MetadataConstraints`], `MachineMetadata=` |
 //! | `glob` | [`Glob`], the patterns of `Conflicts=` and `Replaces=` |
 //! | `specifier` | `%n`, `%N`, `%p`, `%i`, and `%%` |
@@ -17,6 +18,7 @@
 //! | `machine_id` | [`MachineId`] |
 #![forbid(unsafe_code)]
 
+mod fence;
 mod file;
 mod glob;
 mod hash;
@@ -26,7 +28,9 @@ mod name;
 mod requirements;
 mod specifier;
 mod state;
+mod timespan;
 
+pub use fence::{Fence, FenceError, OnDisconnect};
 pub use file::{MAX_LINE_BYTES, ParseError, ParseErrorKind, UnitFile, UnitOption};
 pub use glob::Glob;
 pub use hash::{HashError, UnitHash};

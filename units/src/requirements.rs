@@ -5,7 +5,7 @@ mod options;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Glob, MetadataConstraints, MetadataError, NameError, UnitFile, UnitName};
+use crate::{Glob, MetadataConstraints, MetadataError, NameError, OnDisconnect, UnitFile, UnitName};
 pub use failure::OnFailure;
 
 /// What a unit asks of the cluster, with specifiers replaced.
@@ -41,6 +41,8 @@ pub struct Requirements {
     /// `MaxMoves=`: how often it is moved for failing; absent where the unit
     /// does not say.
     pub max_moves: Option<u32>,
+    /// `OnDisconnect=`: what its machine does with it when it loses the registry.
+    pub on_disconnect: OnDisconnect,
     /// Options in the section that fleet does not know, in order, for
     /// [`Requirements::warnings`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -80,6 +82,9 @@ pub enum RequirementError {
     /// `MaxMoves=` is not a number that makes sense.
     #[error("invalid MaxMoves {0:?}: expected a number from 1 to {max}", max = Requirements::MAX_MOVES)]
     MaxMoves(String),
+    /// `OnDisconnect=` is neither `keep` nor `stop`.
+    #[error("invalid OnDisconnect {0:?}: expected keep or stop")]
+    OnDisconnect(String),
     /// The unit must be beside a unit that it cannot be beside.
     #[error("unresolvable requirements: peer {peer:?} matches conflict {pattern:?}")]
     PeerConflicts {

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use fleet_units::{Requirements, UnitFile, UnitHash, UnitName};
+use fleet_units::{Fence, Requirements, UnitFile, UnitHash, UnitName};
 
 /// A unit file here, read and found to be in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +84,9 @@ fn check(bytes: &[u8], name: &UnitName) -> Result<(String, UnitFile, Requirement
     file.validate_for(name).map_err(|error| error.to_string())?;
     let requirements = Requirements::parse(&file, name).map_err(|error| error.to_string())?;
     requirements.validate().map_err(|error| error.to_string())?;
+    if let Some(fence) = Fence::of([&file]).map_err(|error| error.to_string())? {
+        fence.check_name(name).map_err(|error| error.to_string())?;
+    }
     // It parsed, hence it is UTF-8.
     Ok((String::from_utf8_lossy(bytes).into_owned(), file, requirements))
 }

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Glob, MetadataConstraints, UnitFile, UnitName, expand_specifiers};
+use crate::{Glob, MetadataConstraints, OnDisconnect, UnitFile, UnitName, expand_specifiers};
 
 use super::{OnFailure, RequirementError, Requirements};
 
 const SECTION: &str = "X-Fleet";
 
 /// Every option that fleet knows, with its spellings of old.
-const KNOWN: [&str; 13] = [
+const KNOWN: [&str; 14] = [
     "MachineID",
     "X-ConditionMachineID",
     "X-ConditionMachineBootID",
@@ -23,6 +23,7 @@ const KNOWN: [&str; 13] = [
     "Global",
     "OnFailure",
     "MaxMoves",
+    "OnDisconnect",
 ];
 
 pub(super) fn parse(file: &UnitFile, name: &UnitName) -> Result<Requirements, RequirementError> {
@@ -36,6 +37,7 @@ pub(super) fn parse(file: &UnitFile, name: &UnitName) -> Result<Requirements, Re
         global: section.global()?,
         on_failure: section.on_failure()?,
         max_moves: section.max_moves()?,
+        on_disconnect: section.on_disconnect()?,
         unknown: section.unknown(),
     })
 }
@@ -154,6 +156,14 @@ impl Section<'_> {
         match value.expanded.parse() {
             Ok(moves) if (1..=Requirements::MAX_MOVES).contains(&moves) => Ok(Some(moves)),
             _ => Err(RequirementError::MaxMoves(value.expanded)),
+        }
+    }
+
+    /// The last value counts.
+    fn on_disconnect(&self) -> Result<OnDisconnect, RequirementError> {
+        match self.file.last(SECTION, "OnDisconnect") {
+            None => Ok(OnDisconnect::default()),
+            Some(value) => OnDisconnect::parse(&value).ok_or(RequirementError::OnDisconnect(value)),
         }
     }
 

@@ -229,3 +229,12 @@ fn json_comes_back_the_same() {
     let nothing: Requirements = serde_json::from_str("{}").unwrap();
     assert_eq!(nothing, Requirements::default());
 }
+
+#[test]
+fn on_disconnect_is_keep_or_stop() {
+    assert_eq!(parse("").on_disconnect, OnDisconnect::Keep);
+    assert_eq!(parse("OnDisconnect=stop").on_disconnect, OnDisconnect::Stop);
+    assert_eq!(parse("OnDisconnect=stop\nOnDisconnect=Keep").on_disconnect, OnDisconnect::Keep);
+    let error = parse_as("a.service", "OnDisconnect=halt").unwrap_err();
+    assert_eq!(error.to_string(), "invalid OnDisconnect \"halt\": expected keep or stop");
+}

@@ -27,6 +27,25 @@ fn texts_that_no_machine_could_run_are_refused_with_a_reason() {
 }
 
 #[test]
+fn what_cannot_be_fenced_is_refused_whether_the_text_or_a_drop_in_says_so() {
+    let text = "[Service]\nExecStart=/x\n[X-Fleet]\nOnDisconnect=stop\n";
+    let drop_in = |name: &str, text: &str| BTreeMap::from([(name.to_owned(), text.to_owned())]);
+    for (unit, drop_ins, words) in [
+        ("a.socket", BTreeMap::new(), "for services, not for a socket"),
+        ("a.service", drop_in("10.conf", "[Service]\nTimeoutStopSec=infinity\n"), "sets none"),
+        ("a@.service", drop_in("10.conf", "[Service]\nKillMode=none\n"), "KillMode=none"),
+        ("a.service", drop_in(Fence::DROP_IN, "[Service]\nNice=1\n"), "fleet's own"),
+    ] {
+        let error = Text::check(&name(unit), text.to_owned(), drop_ins).expect_err(words).to_string();
+        assert!(error.contains(words), "{words}: {error}");
+    }
+    let fine = drop_in("10.conf", "[Service]\nTimeoutStopSec=5\n");
+    Text::check(&name("a@1.service"), text.to_owned(), fine).unwrap();
+    let global = format!("{text}Global=true\n");
+    Text::check(&name("a.service"), global, BTreeMap::new()).unwrap();
+}
+
+#[test]
 fn unknown_options_of_x_fleet_are_accepted_with_a_warning() {
     let text = "[Service]\nExecStart=/x\n[X-Fleet]\nColour=red\n".to_owned();
     let text = Text::check(&name("a.service"), text, BTreeMap::new()).unwrap();
