@@ -53,7 +53,7 @@ pub use builder::LabBuilder;
 pub use client::Lab;
 pub use command::{Output, Streaming};
 pub use etcd::Etcd;
-pub use layout::base_dir;
+pub use layout::{SHARED, base_dir};
 pub(crate) use network::address as node_ip;
 pub use node::Node;
 pub use requirements::check_requirements;

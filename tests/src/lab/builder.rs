@@ -16,7 +16,7 @@ use super::layout::{Layout, base_dir};
 use super::owner::Owner;
 use super::protocol::FirstWord;
 use super::requirements::check_requirements;
-use super::spec::{FileSpec, LabSpec};
+use super::spec::{FileSpec, LabSpec, machine_id};
 use super::sweep::sweep;
 
 /// Describes a lab before it is started.
@@ -60,6 +60,21 @@ impl LabBuilder {
     pub fn small_disk(mut self, machine: u8, bytes: u64) -> Self {
         self.spec.small_disks.push((machine, bytes));
         self
+    }
+
+    /// Gives a machine the machine-id of another one, as copying a disk does.
+    pub fn cloned_id(self, machine: u8, original: u8) -> Self {
+        let id = format!("{}\n", machine_id(original));
+        self.file_on(machine, FileSpec::contents("/etc/machine-id", id).mode(0o444))
+    }
+
+    /// Mounts a file system of so many bytes at a folder of a machine, so that a test can fill that folder alone.
+    pub fn small_folder(self, machine: u8, folder: &str, bytes: u64) -> Self {
+        let name = format!("{}.mount", folder.trim_matches('/').replace('/', "-"));
+        let text = format!("[Mount]\nWhat=tmpfs\nWhere={folder}\nType=tmpfs\nOptions=mode=0755,size={bytes}\n");
+        let system = Path::new("/etc/systemd/system");
+        self.file_on(machine, FileSpec::contents(system.join(&name), text))
+            .file_on(machine, FileSpec::link(system.join("local-fs.target.wants").join(&name), format!("../{name}")))
     }
 
     /// Makes the lab and boots all its machines.

@@ -4,10 +4,11 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::mem;
 use std::panic::resume_unwind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use nix::sched::{CloneFlags, setns};
@@ -51,6 +52,8 @@ pub struct Lab {
     machines: u8,
     leader: u32,
     life: Life,
+    /// When machines had gone off, by shutdown or power loss.
+    offs: Mutex<Vec<(u8, SystemTime)>>,
 }
 
 impl Lab {
@@ -79,7 +82,7 @@ impl Lab {
         let layout = Layout::new(&base_dir(), &name);
         let groups = LabGroups::new(&name)?;
         let leader = groups.lab_leader().context("the lab process has ended")?;
-        Ok(Self { name, layout, groups, machines, leader, life })
+        Ok(Self { name, layout, groups, machines, leader, life, offs: Mutex::default() })
     }
 
     /// The lab's name, which is that of its folders.
@@ -90,6 +93,11 @@ impl Lab {
     /// The lab's folder on the host.
     pub fn dir(&self) -> &Path {
         self.layout.dir()
+    }
+
+    /// The folder that all machines share as [`SHARED`](super::SHARED), on the host. No network is between them and it.
+    pub fn shared(&self) -> PathBuf {
+        self.layout.shared()
     }
 
     /// A machine; the first has the number 1. Panics when there is none of that number.
@@ -112,6 +120,16 @@ impl Lab {
     /// All machines in order.
     pub fn nodes(&self) -> impl Iterator<Item = Node<'_>> {
         (1..=self.machines).map(|number| Node::new(self, number))
+    }
+
+    /// When this machine had gone off, each time that this handle saw to it: nothing of it ran any more by then.
+    pub fn offs(&self, machine: u8) -> Vec<SystemTime> {
+        let offs = self.offs.lock().unwrap_or_else(PoisonError::into_inner);
+        offs.iter().filter(|(number, _)| *number == machine).map(|(_, at)| *at).collect()
+    }
+
+    pub(crate) fn note_off(&self, machine: u8) {
+        self.offs.lock().unwrap_or_else(PoisonError::into_inner).push((machine, SystemTime::now()));
     }
 
     /// Boots all machines, which are off, side by side.

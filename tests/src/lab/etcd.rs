@@ -1,5 +1,6 @@
 //! A real etcd in the lab's network, beside the machines, as Debian packages it.
 
+use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -17,6 +18,12 @@ const READY_LIMIT: Duration = Duration::from_secs(30);
 
 /// Members lie at the end of the network: 192.0.2.251 to 253.
 const FIRST_ADDRESS: u8 = 251;
+
+/// Where a member keeps its data, in its own folder.
+const DATA: &str = "data";
+
+/// Debian's etcdctl speaks version 2 unless told otherwise.
+const ETCDCTL: [&str; 3] = ["env", "ETCDCTL_API=3", "etcdctl"];
 
 /// A running etcd. It lives as long as its lab.
 #[derive(Clone, Copy, Debug)]
@@ -65,18 +72,15 @@ impl<'a> Etcd<'a> {
         let address = self.address(member)?;
         let client = format!("http://{address}:2379");
         let peer = format!("http://{address}:2380");
-        let all: Vec<String> = (1..=self.members)
-            .map(|m| Ok(format!("etcd{m}=http://{}:2380", self.address(m)?)))
-            .collect::<Result<_>>()?;
         let name = name(member);
         let flags = [
             ("name", name.as_str()),
-            ("data-dir", "data"),
+            ("data-dir", DATA),
             ("listen-client-urls", &client),
             ("advertise-client-urls", &client),
             ("listen-peer-urls", &peer),
             ("initial-advertise-peer-urls", &peer),
-            ("initial-cluster", &all.join(",")),
+            ("initial-cluster", &self.initial_cluster()?),
             ("initial-cluster-token", self.lab.name()),
             ("logger", "zap"),
             ("log-level", "warn"),
@@ -85,6 +89,47 @@ impl<'a> Etcd<'a> {
             .chain(flags.iter().map(|(flag, value)| format!("--{flag}={value}")))
             .collect();
         self.lab.request(&Request::StartDaemon { name: name.clone(), command })
+    }
+
+    fn initial_cluster(self) -> Result<String> {
+        let one = |member| Ok(format!("{}=http://{}:2380", name(member), self.address(member)?));
+        Ok((1..=self.members).map(one).collect::<Result<Vec<_>>>()?.join(","))
+    }
+
+    /// Saves what the cluster holds, as an operator's backup does; [`Etcd::restore`] takes it by the same name.
+    pub fn save_snapshot(self, snapshot: &str) -> Result<()> {
+        let endpoint = format!("--endpoints=http://{}:2379", self.address(1)?);
+        let file = self.snapshot(snapshot);
+        self.lab.net_exec(argv(ETCDCTL).into_iter().chain(argv([&endpoint, "snapshot", "save", &file])))?.ok()?;
+        Ok(())
+    }
+
+    /// The loss of all members with their data, and a new cluster from a snapshot in their place. `token` tells etcd's
+    /// clusters apart; another one makes another id of etcd's cluster.
+    pub fn restore(self, snapshot: &str, token: &str) -> Result<()> {
+        let file = self.snapshot(snapshot);
+        for member in 1..=self.members {
+            self.kill(member)?;
+            let dir = self.lab.layout().daemon_data(&name(member)).join(DATA);
+            fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+            let flags = [
+                format!("--name={}", name(member)),
+                format!("--data-dir={}", dir.display()),
+                format!("--initial-cluster={}", self.initial_cluster()?),
+                format!("--initial-cluster-token={token}"),
+                format!("--initial-advertise-peer-urls=http://{}:2380", self.address(member)?),
+            ];
+            let restore = argv(ETCDCTL).into_iter().chain(argv(["snapshot", "restore", &file])).chain(argv(flags));
+            self.lab.net_exec(restore)?.ok()?;
+        }
+        for member in 1..=self.members {
+            self.start_member(member)?;
+        }
+        self.wait_ready(READY_LIMIT)
+    }
+
+    fn snapshot(self, snapshot: &str) -> String {
+        self.lab.dir().join(format!("{snapshot}.snapshot")).display().to_string()
     }
 
     /// Kills a member; its data stays.
@@ -124,8 +169,7 @@ impl<'a> Etcd<'a> {
     /// Runs etcdctl against all members.
     pub fn etcdctl<'s>(self, args: impl IntoIterator<Item = &'s str>) -> Result<Output> {
         let endpoints = format!("--endpoints={}", self.client_urls().join(","));
-        let command = ["env", "ETCDCTL_API=3", "etcdctl", &endpoints];
-        self.lab.net_exec(argv(command).into_iter().chain(argv(args)))
+        self.lab.net_exec(argv(ETCDCTL).into_iter().chain(argv([endpoints])).chain(argv(args)))
     }
 
     fn address(self, member: u8) -> Result<String> {

@@ -10,6 +10,9 @@ const DIR_VARIABLE: &str = "FLEET_LAB_DIR";
 /// which are private to the lab and to each machine.
 const DEFAULT_DIR: &str = "/var/tmp/fleet-lab";
 
+/// Where machines see the folder that all of them share.
+pub const SHARED: &str = "/shared";
+
 /// The folder that holds the folders of all labs: `FLEET_LAB_DIR`, or `/var/tmp/fleet-lab`.
 pub fn base_dir() -> PathBuf {
     env::var_os(DIR_VARIABLE).filter(|dir| !dir.is_empty()).unwrap_or(DEFAULT_DIR.into()).into()
@@ -70,6 +73,11 @@ impl Layout {
 
     pub(crate) fn root(&self, machine: &str) -> PathBuf {
         self.machine(machine).join("root")
+    }
+
+    /// The folder that all machines and the host share.
+    pub(crate) fn shared(&self) -> PathBuf {
+        self.dir.join("shared")
     }
 
     /// What a machine or a daemon wrote on its console.

@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use super::cgroup::LabGroups;
 use super::command::run;
 use super::image::BOOTED_FILE;
-use super::layout::Layout;
+use super::layout::{Layout, SHARED};
 use super::network;
 use super::spec::machine_name;
 use super::wait::poll;
@@ -73,6 +73,7 @@ impl Machine {
             .args(["--console=pipe", "--link-journal=no", "--resolv-conf=off", "--timezone=off"])
             .arg(format!("--network-bridge={}", network::BRIDGE))
             .arg(format!("--machine={}", self.name))
+            .arg(format!("--bind={}:{SHARED}", self.layout.shared().display()))
             .arg(format!("--directory={}", self.layout.root(&self.name).display()));
         command
             .stdin(Stdio::null())

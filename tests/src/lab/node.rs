@@ -122,7 +122,9 @@ impl<'a> Node<'a> {
 
     /// Cuts the machine's power. When this returns nothing of it runs any more.
     pub fn power_off_hard(self) -> Result<()> {
-        self.lab.request(&Request::PowerOff(self.number))
+        self.lab.request(&Request::PowerOff(self.number))?;
+        self.lab.note_off(self.number);
+        Ok(())
     }
 
     /// Boots the machine again with its disk, and waits until it is booted.
@@ -134,7 +136,9 @@ impl<'a> Node<'a> {
     pub fn poweroff(self) -> Result<()> {
         // The machine may be down before the command could say that it went well.
         let _ = self.exec(["systemctl", "start", "--no-block", "poweroff.target"])?;
-        self.lab.request(&Request::AwaitOff(self.number))
+        self.lab.request(&Request::AwaitOff(self.number))?;
+        self.lab.note_off(self.number);
+        Ok(())
     }
 
     /// Waits until the machine is booted; [`LabBuilder::start`](super::LabBuilder::start) and

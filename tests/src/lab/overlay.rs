@@ -18,6 +18,7 @@ use super::layout::Layout;
 /// Mounts the file systems that all machines share.
 pub(crate) fn prepare(layout: &Layout) -> Result<()> {
     mount_tmpfs(&layout.common(), None)?;
+    create_dir(&layout.shared())?;
     let machines = layout.machines();
     create_dir(&machines)?;
     let kind = statfs(&machines)
