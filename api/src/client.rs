@@ -5,6 +5,7 @@
 
 mod connection;
 mod lines;
+mod patience;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -23,6 +24,8 @@ use crate::v2::{
 };
 use crate::{ApiError, Endpoint, ErrorEntity, paths, percent, v1};
 
+use patience::{Failed, Repeat};
+
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long an answer may take. The server answers a write once the store has it, and its first answer once it has
@@ -38,6 +41,7 @@ pub struct Client {
     connect_timeout: Duration,
     request_timeout: Duration,
     observer: Option<fn(&str)>,
+    waiter: Option<fn(&str)>,
 }
 
 /// What to show of a unit's journal.
@@ -62,7 +66,13 @@ impl Default for JournalQuery {
 impl Client {
     /// A client for one endpoint. Nothing is connected yet.
     pub fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, connect_timeout: CONNECT_TIMEOUT, request_timeout: REQUEST_TIMEOUT, observer: None }
+        Self {
+            endpoint,
+            connect_timeout: CONNECT_TIMEOUT,
+            request_timeout: REQUEST_TIMEOUT,
+            observer: None,
+            waiter: None,
+        }
     }
 
     /// Waits no longer than this for an answer. Streams may go on for ever once they have begun.
@@ -76,6 +86,13 @@ impl Client {
     #[must_use]
     pub fn with_observer(mut self, observer: fn(&str)) -> Self {
         self.observer = Some(observer);
+        self
+    }
+
+    /// Tells this function, once a call, what fleetd says when it wants the call to be made again later.
+    #[must_use]
+    pub fn with_waiter(mut self, waiter: fn(&str)) -> Self {
+        self.waiter = Some(waiter);
         self
     }
 
@@ -100,7 +117,7 @@ impl Client {
 
     /// Destroys a unit.
     pub async fn v1_destroy_unit(&self, name: &str) -> Result<(), ApiError> {
-        self.call(Method::DELETE, &paths::v1_unit(name), None).await?;
+        self.call_as(Repeat::IfNotBegun, Method::DELETE, &paths::v1_unit(name), None).await?;
         Ok(())
     }
 
@@ -123,12 +140,15 @@ impl Client {
 
     /// Creates and changes units.
     pub async fn change_units(&self, request: &UnitsRequest) -> Result<UnitsAnswer, ApiError> {
-        self.post(paths::V2_UNITS, request).await
+        // A restart that is asked for twice is made twice.
+        let repeat = if request.units.iter().any(|unit| unit.restart) { Repeat::IfNotBegun } else { Repeat::Safe };
+        self.post_as(repeat, paths::V2_UNITS, request).await
     }
 
     /// Destroys units.
     pub async fn destroy(&self, request: &DestroyRequest) -> Result<DestroyAnswer, ApiError> {
-        self.post(paths::V2_DESTROY, request).await
+        // What was destroyed by the first would be absent to the second.
+        self.post_as(Repeat::IfNotBegun, paths::V2_DESTROY, request).await
     }
 
     /// The named units that exist; all of them where no name is given.
@@ -218,8 +238,17 @@ impl Client {
     }
 
     async fn post<T: DeserializeOwned>(&self, path: &str, request: &impl Serialize) -> Result<T, ApiError> {
+        self.post_as(Repeat::Safe, path, request).await
+    }
+
+    async fn post_as<T: DeserializeOwned>(
+        &self,
+        repeat: Repeat,
+        path: &str,
+        request: &impl Serialize,
+    ) -> Result<T, ApiError> {
         let request = self.encode(request)?;
-        let body = self.call(Method::POST, path, Some(request)).await?;
+        let body = self.call_as(repeat, Method::POST, path, Some(request)).await?;
         self.decode(&body)
     }
 
@@ -239,23 +268,33 @@ impl Client {
 
     /// One request with its whole answer, within the time that it may take.
     async fn call(&self, method: Method, path: &str, body: Option<Bytes>) -> Result<Bytes, ApiError> {
-        self.within_limit(async {
-            let response = self.answer(method, path, body).await?;
-            self.whole(response).await
+        self.call_as(Repeat::Safe, method, path, body).await
+    }
+
+    async fn call_as(
+        &self,
+        repeat: Repeat,
+        method: Method,
+        path: &str,
+        body: Option<Bytes>,
+    ) -> Result<Bytes, ApiError> {
+        self.again(repeat, || async {
+            let response = self.answer(method.clone(), path, body.clone()).await?;
+            Ok(self.whole(response).await?)
         })
         .await
     }
 
     /// A stream, which has to begin within the time that an answer may take.
     async fn open(&self, path: &str) -> Result<impl Stream<Item = Result<Bytes, ApiError>> + use<>, ApiError> {
-        let response = self.within_limit(self.answer(Method::GET, path, None)).await?;
+        let response = self.again(Repeat::Safe, || self.answer(Method::GET, path, None)).await?;
         let endpoint = self.endpoint.to_string();
         let body = response.into_body().into_data_stream();
         Ok(TryStreamExt::map_err(body, move |error| connection::broken(&endpoint, &error)))
     }
 
     /// The head of a successful answer, or the server's words.
-    async fn answer(&self, method: Method, path: &str, body: Option<Bytes>) -> Result<Response<Incoming>, ApiError> {
+    async fn answer(&self, method: Method, path: &str, body: Option<Bytes>) -> Result<Response<Incoming>, Failed> {
         self.observe(|| format!("{method} {path}"));
         let mut sender = connection::open(&self.endpoint, self.connect_timeout).await?;
         let request = connection::request(&self.endpoint, method, path, body)?;
@@ -266,13 +305,14 @@ impl Client {
         if status.is_success() {
             return Ok(response);
         }
+        let after = patience::retry_after(response.headers());
         let body = self.whole(response).await?;
         let message = serde_json::from_slice::<ErrorEntity>(&body)
             .map(|entity| entity.error.message)
             .ok()
             .filter(|message| !message.is_empty())
             .unwrap_or_else(|| format!("fleetd answered {status}"));
-        Err(ApiError::Refused { status: status.as_u16(), message })
+        Err(Failed { error: ApiError::Refused { status: status.as_u16(), message }, after })
     }
 
     fn observe(&self, words: impl FnOnce() -> String) {
@@ -284,12 +324,6 @@ impl Client {
     async fn whole(&self, response: Response<Incoming>) -> Result<Bytes, ApiError> {
         let body = response.into_body().collect().await;
         Ok(body.map_err(|error| connection::broken(&self.endpoint, &error))?.to_bytes())
-    }
-
-    async fn within_limit<T>(&self, call: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
-        tokio::time::timeout(self.request_timeout, call).await.unwrap_or_else(|_| {
-            Err(ApiError::TimedOut { endpoint: self.endpoint.to_string(), limit: self.request_timeout })
-        })
     }
 
     fn encode(&self, value: &impl Serialize) -> Result<Bytes, ApiError> {

@@ -37,6 +37,12 @@ impl Output {
         let _ = writeln!(io::stderr(), "DEBUG: {text}");
     }
 
+    /// Says that fleetd wants to be asked again later, and why.
+    pub fn waits(why: &str) {
+        // As above.
+        let _ = writeln!(io::stderr(), "{why}; waiting for it");
+    }
+
     /// Writes to standard error even if nobody reads standard output any more.
     pub(crate) fn last_words(&mut self, text: &str) {
         // Nobody is left to tell if this fails.

@@ -68,7 +68,7 @@ impl Settings {
 
     /// A client for fleetd.
     pub fn client(&self) -> Client {
-        let mut client = Client::new(self.endpoint.clone());
+        let mut client = Client::new(self.endpoint.clone()).with_waiter(Output::waits);
         if let Some(limit) = self.request_timeout {
             client = client.with_request_timeout(limit);
         }

@@ -108,11 +108,8 @@ async fn daemon(config: Config, passed: Vec<Passed>) -> anyhow::Result<()> {
     )
     .context("failed to start the agent")?;
 
-    let local = Local {
-        machine: facts.id.clone(),
-        address: facts.address.clone().unwrap_or_default(),
-        tools: Arc::new(tools::Systemd { user: config.systemd_user }),
-    };
+    let tools = Arc::new(tools::Systemd { user: config.systemd_user });
+    let local = Local::new(facts.id.clone(), facts.address.clone().unwrap_or_default(), tools);
     let cluster_config = ClusterConfig { layout: layout.clone(), timeout, seed, advice: Some(advice) };
     let fresh = reach.clone();
     let api = Api {
@@ -123,10 +120,12 @@ async fn daemon(config: Config, passed: Vec<Passed>) -> anyhow::Result<()> {
     };
     let (stop, stopped) = watch::channel(false);
     let mut servers = JoinSet::new();
-    let router = http::router(api);
+    let limits = http::Limits::of_this_process();
+    let router = http::router(api, &limits);
+    let door = http::Door::new(limits);
     for (name, socket) in sockets {
         tracing::info!("serving the API on {name}");
-        servers.spawn(http::serve(socket, router.clone(), stopped.clone()));
+        servers.spawn(http::serve(socket, router.clone(), door.clone(), stopped.clone()));
     }
     if let Some(listener) = peer_listener {
         let members = Members::new(Arc::clone(&store), layout.clone(), timeout);

@@ -2,8 +2,12 @@
 
 mod body;
 mod caller;
+mod door;
 mod failure;
+mod gate;
+mod limits;
 mod metrics;
+mod patient;
 mod request;
 mod sockets;
 #[cfg(test)]
@@ -22,15 +26,18 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use fleet_registry::store::StoreError;
 use futures::FutureExt;
-use tokio::sync::watch;
 
 use crate::cluster::Cluster;
 use crate::local::Local;
 use crate::peers::Peers;
 
-pub use body::collect;
+use gate::Gate;
+
 pub use caller::Caller;
+pub(crate) use door::receive;
+pub use door::{Door, serve};
 pub use failure::Failure;
+pub use limits::Limits;
 pub use request::Query;
 pub use sockets::{ApiSocket, Passed, open, passed_by_systemd};
 
@@ -54,7 +61,9 @@ impl Api {
     /// What a request gets whose write failed.
     fn unavailable(&self, error: &StoreError) -> Failure {
         if error.is_outage() {
-            return self.cluster.unavailable(&error.message).into();
+            // The writer looked whether a write whose answer never came took effect, for as long as it had patience.
+            let doubt = if error.outcome_unknown() { ", so that it may have been done or not" } else { "" };
+            return self.cluster.unavailable(&format!("{}{doubt}", error.message)).into();
         }
         let message = format!("the registry refused: {error}");
         Failure::new(StatusCode::INTERNAL_SERVER_ERROR, message)
@@ -65,8 +74,9 @@ impl Api {
 const ELSEWHERE: &str = "there is no such resource: the API is under /fleet/v1 and /fleet/v2";
 
 /// The routes, on top of which the sockets stand.
-pub fn router(api: Api) -> Router {
+pub fn router(api: Api, limits: &Limits) -> Router {
     let api = Arc::new(api);
+    let gate = Arc::new(Gate::new(limits.clone()));
     Router::new()
         .merge(v1::routes())
         .merge(v2::routes())
@@ -74,24 +84,10 @@ pub fn router(api: Api) -> Router {
         .route("/", any(|| async { Failure::method(ELSEWHERE) }))
         .fallback(|| async { Failure::not_found(ELSEWHERE) })
         .with_state(api)
-        .layer(middleware::from_fn(body::whole))
+        .layer(middleware::from_fn_with_state(Arc::clone(&gate), gate::turns))
+        .layer(middleware::from_fn_with_state(gate, gate::bodies))
         .layer(middleware::from_fn(catch_panics))
         .layer(middleware::map_response(name_server))
-}
-
-/// Serves the routes on one socket until told to stop. Answers under way are finished; streams end with the process.
-pub async fn serve(socket: ApiSocket, router: Router, mut stop: watch::Receiver<bool>) -> std::io::Result<()> {
-    let service = router.into_make_service_with_connect_info::<Caller>();
-    let stopped = async move {
-        // An error means that the sender is gone, which is a stop too.
-        _ = stop.wait_for(|stop| *stop).await;
-    };
-    match socket {
-        ApiSocket::Unix(listener) => axum::serve(listener, service).with_graceful_shutdown(stopped).await,
-        ApiSocket::Tcp(listener) => {
-            axum::serve(sockets::Prompt(listener), service).with_graceful_shutdown(stopped).await
-        }
-    }
 }
 
 async fn name_server(mut response: Response) -> Response {

@@ -12,11 +12,15 @@ use axum::routing::get;
 use axum::{Json, Router};
 use fleet_api::v2::{MachineRef, UnitStatus};
 use fleet_units::{MachineId, UnitName};
+use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::http::{Failure, Query};
 
+/// journalctl and systemctl that run at once: each is a process, and a journal that is followed is read for hours.
+const PROCESSES: usize = 128;
 /// Lines of the journal where nobody says how many.
 const LINES: u64 = 10;
 
@@ -86,16 +90,29 @@ pub struct Local {
     pub machine: MachineId,
     /// Its address for people.
     pub address: String,
-    /// Its systemd.
-    pub tools: Arc<dyn UnitTools>,
+    tools: Arc<dyn UnitTools>,
+    processes: Arc<Semaphore>,
 }
 
 impl Local {
+    /// This machine, whose systemd is asked with these tools.
+    #[must_use]
+    pub fn new(machine: MachineId, address: String, tools: Arc<dyn UnitTools>) -> Self {
+        Self { machine, address, tools, processes: Arc::new(Semaphore::new(PROCESSES)) }
+    }
+
+    /// A place for one more process.
+    fn process(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        let place = Arc::clone(&self.processes).try_acquire_owned();
+        place.map_err(|_| Failure::busy(StatusCode::SERVICE_UNAVAILABLE, "too many read journals of this machine"))
+    }
+
     /// What `systemctl status` says of a unit.
     ///
     /// # Errors
-    /// When `systemctl` cannot be run.
+    /// When `systemctl` cannot be run, or too many run already.
     pub async fn status(&self, name: &UnitName) -> Result<Json<UnitStatus>, Failure> {
+        let _place = self.process()?;
         let (output, exit_code) = self.tools.status(name).await.map_err(|error| {
             Failure::new(StatusCode::INTERNAL_SERVER_ERROR, format!("failed to ask systemd for {name}: {error}"))
         })?;
@@ -104,10 +121,13 @@ impl Local {
     }
 
     /// The journal of a unit.
-    #[must_use]
-    pub fn journal(&self, name: &UnitName, request: &JournalRequest) -> Response {
-        let body = Body::from_stream(self.tools.journal(name, request));
-        ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response()
+    ///
+    /// # Errors
+    /// When too many are read already.
+    pub fn journal(&self, name: &UnitName, request: &JournalRequest) -> Result<Response, Failure> {
+        let place = self.process()?;
+        let lines = self.tools.journal(name, request).inspect(move |_| _ = &place);
+        Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], Body::from_stream(lines)).into_response())
     }
 
     /// What other fleetds may ask.
@@ -126,7 +146,7 @@ async fn peer_journal(
     query: Query,
 ) -> Result<Response, Failure> {
     let request = JournalRequest::read(&query)?;
-    Ok(local.journal(&path_name(name)?, &request))
+    local.journal(&path_name(name)?, &request)
 }
 
 async fn peer_status(

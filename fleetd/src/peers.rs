@@ -10,6 +10,7 @@ mod members;
 mod server;
 mod tls;
 
+pub(crate) use client::settle;
 pub use client::{PeerError, Peers};
 pub use identity::{Identity, IdentityError};
 pub use members::Members;

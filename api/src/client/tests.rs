@@ -119,3 +119,48 @@ fn too_many_names_are_filtered_here() {
     assert!(!wanted.has("other.service"));
     assert!(Wanted::new::<&str>(&[]).has("other.service"));
 }
+
+/// Answers one connection after another with these bytes.
+fn serve_each(dir: &tempfile::TempDir, answers: Vec<String>) -> Client {
+    let path = dir.path().join("fleet.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    tokio::spawn(async move {
+        for answer in answers {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut buffer = [0; 4096];
+            _ = stream.read(&mut buffer).await.unwrap();
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    Client::new(Endpoint::Unix(path))
+}
+
+fn later(status: u16, seconds: u32) -> String {
+    let body = r#"{"error":{"code":0,"message":"busy"}}"#;
+    format!("HTTP/1.1 {status} x\r\nretry-after: {seconds}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+}
+
+#[tokio::test]
+async fn a_call_that_is_to_be_made_later_is_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let list = answer(200, r#"{"revision":9,"units":[]}"#);
+    let client = serve_each(&dir, vec![later(503, 0), later(429, 0), list]);
+    assert_eq!(client.units::<&str>(&[]).await.unwrap().revision, 9);
+}
+
+#[tokio::test]
+async fn a_call_that_does_harm_twice_is_made_again_only_if_nothing_was_begun() {
+    let dir = tempfile::tempdir().unwrap();
+    let done = answer(200, r#"{"revision":9,"units":[]}"#);
+    let client = serve_each(&dir, vec![later(429, 0), later(503, 0), done]);
+    let error = client.destroy(&DestroyRequest { names: vec!["a.service".into()] }).await.unwrap_err();
+    assert_eq!(error.status(), Some(503));
+}
+
+#[tokio::test]
+async fn what_comes_too_late_is_not_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let client = serve_each(&dir, vec![later(503, 60)]);
+    let error = client.machines().await.unwrap_err();
+    assert_eq!((error.status(), error.to_string().as_str()), (Some(503), "busy"));
+}

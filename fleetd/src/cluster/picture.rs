@@ -1,6 +1,7 @@
 //! What the mirror's records come to: the typed view, the unit files read once each, and who has which unit.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use fleet_registry::Layout;
 use fleet_registry::mirror::KvChange;
@@ -97,6 +98,13 @@ impl Picture {
             let applied = self.view.applied.get(*id).map(|applied| &applied.value);
             generation.is_some_and(|given| !applied.is_some_and(|applied| applied.gave_back(name, given)))
         })
+    }
+
+    /// The first unit in this range that a schedule lists, to run or to be stopped.
+    pub(super) fn next_listed(&self, range: (Bound<&UnitName>, Bound<&UnitName>)) -> Option<&UnitName> {
+        let placed = self.placed.range::<UnitName, _>(range).next().map(|(name, _)| name);
+        let leaving = self.leaving.range::<UnitName, _>(range).next().map(|(name, _)| name);
+        placed.into_iter().chain(leaving).min()
     }
 
     fn read_content(&mut self, key: ContentKey, record: Option<&ContentRecord>) {

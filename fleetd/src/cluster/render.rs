@@ -1,6 +1,7 @@
 //! The records in the words of the API: what fleet's version 1 showed, and what version 2 shows beside it.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use fleet_api::v1;
 use fleet_api::v2::{
@@ -57,6 +58,15 @@ impl Picture {
         names.sort();
         names.dedup();
         names
+    }
+
+    /// The first of [`Picture::unit_names`] after this one.
+    #[must_use]
+    pub fn next_name(&self, after: Option<&UnitName>) -> Option<&UnitName> {
+        let range = || (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let submitted = self.view.units.range::<UnitName, _>(range()).next().map(|(name, _)| name);
+        let stated = self.view.states.range::<UnitName, _>(range()).next().map(|(name, _)| name);
+        submitted.into_iter().chain(stated).chain(self.next_listed(range())).min()
     }
 
     /// Whether machines that are present still have a unit that was destroyed.

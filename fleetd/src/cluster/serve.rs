@@ -14,8 +14,8 @@ use tokio::time::Instant;
 
 use super::{IDLE, InTouch, Inner, Picture};
 
-/// Notices that a slow reader may be behind before it is cut off.
-const BACKLOG: usize = 1_024;
+/// Notices that a slow reader may be behind before it is given everything anew.
+const BACKLOG: usize = 256;
 
 /// How far the mirror is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -3,11 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use axum::extract::connect_info::Connected;
-use axum::serve::IncomingStream;
-use tokio::net::UnixListener;
-
-use super::sockets::Prompt;
+use tokio::net::UnixStream;
 
 /// The other end of a connection; written into the records that it changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,14 +26,9 @@ impl fmt::Display for Caller {
     }
 }
 
-impl Connected<IncomingStream<'_, UnixListener>> for Caller {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        stream.io().peer_cred().map_or(Self::Unknown, |credentials| Self::User(credentials.uid()))
-    }
-}
-
-impl Connected<IncomingStream<'_, Prompt>> for Caller {
-    fn connect_info(stream: IncomingStream<'_, Prompt>) -> Self {
-        Self::Address(*stream.remote_addr())
+impl Caller {
+    /// The other end of a unix socket.
+    pub(super) fn of_unix(stream: &UnixStream) -> Self {
+        stream.peer_cred().map_or(Self::Unknown, |credentials| Self::User(credentials.uid()))
     }
 }

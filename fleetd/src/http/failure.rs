@@ -1,11 +1,14 @@
 //! What a request gets that cannot be served: a status, and one line in fleet's error entity.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use fleet_api::ErrorEntity;
 
 use crate::cluster::{Senseless, Unavailable};
+
+/// Seconds after which a request that was refused for want of room, or of the registry, may be sent again.
+pub(super) const RETRY_AFTER: u16 = 1;
 
 /// A failed request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +35,11 @@ impl Failure {
         Self::new(StatusCode::NOT_FOUND, message)
     }
 
+    /// There is no room for the request at the moment.
+    pub fn busy(status: StatusCode, why: &str) -> Self {
+        Self::new(status, format!("fleetd is busy: {why}; try again"))
+    }
+
     /// The method is not supported here.
     pub fn method(message: &str) -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, message)
@@ -40,7 +48,13 @@ impl Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        (self.status, Json(ErrorEntity::new(self.status.as_u16(), self.message))).into_response()
+        let passing = matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
+        let entity = Json(ErrorEntity::new(self.status.as_u16(), self.message));
+        let mut response = (self.status, entity).into_response();
+        if passing {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER));
+        }
+        response
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod journal;
+mod load;
 mod operate;
 mod v1;
 mod v2;
@@ -30,7 +31,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tokio::sync::watch;
 
-use super::{Api, ApiSocket, open, router, serve};
+use super::{Api, ApiSocket, Door, Limits, open, router, serve};
 use crate::cluster::{Cluster, ClusterConfig};
 use crate::config::ListenAddress;
 use crate::local::{JournalRequest, JournalStream, Local, UnitTools};
@@ -86,6 +87,7 @@ struct Served {
     store: Switched,
     layout: Layout,
     path: PathBuf,
+    door: Door,
     _directory: tempfile::TempDir,
     _stop: watch::Sender<bool>,
 }
@@ -113,6 +115,10 @@ impl Answered {
 
 impl Served {
     async fn new() -> Self {
+        Self::with(Limits::default()).await
+    }
+
+    async fn with(limits: Limits) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("fleet.sock");
         let store = Switched { store: MemoryStore::new(1), up: watch::Sender::new(true) };
@@ -124,7 +130,7 @@ impl Served {
             advice: Some("set etcd_servers".to_owned()),
         };
         let identity = Identity::load_or_make(directory.path()).unwrap();
-        let local = Local { machine: machine("m1"), address: "192.0.2.1".into(), tools: Arc::new(Shell) };
+        let local = Local::new(machine("m1"), "192.0.2.1".into(), Arc::new(Shell));
         let api = Api {
             cluster: Cluster::new(Arc::new(store.clone()), config, Arc::new(|| true)),
             peers: Peers::new(Arc::new(identity)),
@@ -133,8 +139,9 @@ impl Served {
         };
         let socket: ApiSocket = open(&ListenAddress::Unix(path.clone())).await.unwrap();
         let (stop, stopped) = watch::channel(false);
-        tokio::spawn(serve(socket, router(api), stopped));
-        Self { store, layout, path, _directory: directory, _stop: stop }
+        let door = Door::new(limits.clone());
+        tokio::spawn(serve(socket, router(api, &limits), door.clone(), stopped));
+        Self { store, layout, path, door, _directory: directory, _stop: stop }
     }
 
     fn client(&self) -> fleet_api::Client {

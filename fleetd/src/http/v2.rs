@@ -4,6 +4,7 @@ mod change;
 mod cluster;
 mod list;
 mod operate;
+mod pieces;
 mod remote;
 mod watch;
 

@@ -98,7 +98,7 @@ impl Peers {
 }
 
 /// Small packets go out at once, and an end that is gone is noticed while a journal is silent.
-pub(super) fn settle(stream: &TcpStream) {
+pub(crate) fn settle(stream: &TcpStream) {
     let set = || -> nix::Result<()> {
         setsockopt(stream, sockopt::TcpNoDelay, &true)?;
         setsockopt(stream, sockopt::KeepAlive, &true)?;

@@ -14,11 +14,14 @@ use tokio_rustls::server::TlsStream;
 
 use super::identity::fingerprint;
 use super::{Identity, Members, client, tls};
+use crate::http::{self, Caller, Limits};
 
 /// How long the other end may take to prove itself.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// How many may be proving themselves at once.
 const KNOCKING: usize = 64;
+/// How many fleetds are served at once: each reads a journal.
+const INSIDE: usize = 256;
 /// Pause after an accept that failed, so that a lack of file descriptors does not become a lack of processor time.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -31,19 +34,17 @@ pub async fn serve(
     identity: &Identity,
     members: Members,
     router: Router,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let config = tls::accepting(identity).map_err(io::Error::other)?;
     let local = listener.local_addr()?;
     let (admitted, accepted) = mpsc::channel(KNOCKING);
     let door = tokio::spawn(admit(listener, TlsAcceptor::from(Arc::new(config)), Arc::new(members), admitted));
-    let stopped = async move {
-        // An error means that the sender is gone, which is a stop too.
-        _ = stop.wait_for(|stop| *stop).await;
-    };
-    let served = axum::serve(Admitted { accepted, local }, router).with_graceful_shutdown(stopped).await;
+    let caller = |_: &TlsStream<TcpStream>, address: &SocketAddr| Caller::Address(*address);
+    let limits = Limits { connections: INSIDE, connections_of_one: INSIDE / 2, ..Limits::default() };
+    http::receive(Admitted { accepted, local }, caller, router, http::Door::new(limits), stop).await;
     door.abort();
-    served
+    Ok(())
 }
 
 /// Lets in those that the registry knows.

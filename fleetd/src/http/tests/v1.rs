@@ -243,6 +243,7 @@ async fn without_a_store_every_question_gets_503_with_the_reason() {
     ] {
         let answer = served.send(method, path, body).await;
         assert_eq!(answer.status, 503, "{method} {path}");
+        assert_eq!(answer.headers["retry-after"], "1", "{method} {path}");
         let message = answer.message();
         assert!(message.starts_with("fleet server unable to communicate with etcd"), "{message}");
         assert!(message.contains("set etcd_servers"), "{message}");

@@ -1,15 +1,20 @@
 //! What there is: units, their texts, machines.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Json;
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use fleet_api::v2::{MachineList, UnitList, UnitText};
+use fleet_api::v2::{MachineList, UnitText};
 use fleet_units::UnitName;
+use futures::stream;
 
+use super::pieces::Pieces;
 use super::watch;
 use crate::http::request::{Query, unit_name};
 use crate::http::{Api, Failure};
@@ -25,12 +30,21 @@ pub(super) async fn units(State(api): State<Arc<Api>>, query: Query) -> Result<R
     }
     let status = handle.status();
     let stale = !status.live();
-    let (revision, units) = handle.read(|picture| {
-        let names = wanted.map_or_else(|| picture.unit_names(), |names| names.into_iter().collect());
-        let units = names.iter().filter_map(|name| picture.unit(name, stale)).collect();
-        (picture.revision.max(status.revision), units)
-    });
-    Ok(Json(UnitList { revision, stale, units }).into_response())
+    let revision = handle.read(|picture| picture.revision.max(status.revision));
+    let head = match stale {
+        false => format!("{{\"revision\":{revision},\"units\":["),
+        true => format!("{{\"revision\":{revision},\"stale\":true,\"units\":["),
+    };
+    let mut pieces = Pieces::new(Arc::new(handle), wanted.map(Arc::new), stale, head, "]}");
+    let first = pieces.next().unwrap_or_default();
+    let body = match pieces.ended() {
+        true => Body::from(first),
+        false => {
+            let rest = std::iter::from_fn(move || pieces.next());
+            Body::from_stream(stream::iter(std::iter::once(first).chain(rest).map(Ok::<Bytes, Infallible>)))
+        }
+    };
+    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 
 /// The text of a unit, as it was submitted.

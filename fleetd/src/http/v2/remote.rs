@@ -38,7 +38,7 @@ pub(super) async fn journal(
     let request = JournalRequest::read(&query)?;
     let (id, endpoint) = locate(&api, &name, query.first("machine")).await?;
     if id == api.local.machine {
-        return Ok(api.local.journal(&name, &request));
+        return api.local.journal(&name, &request);
     }
     fetch(&api, &id, endpoint, &journal_path(&name, &request)).await
 }
@@ -105,8 +105,10 @@ async fn fetch(api: &Api, id: &MachineId, endpoint: Option<PeerEndpoint>, path: 
     let (parts, body) = answer.into_parts();
     let mut response = Response::new(Body::new(body));
     *response.status_mut() = parts.status;
-    if let Some(media) = parts.headers.get(header::CONTENT_TYPE) {
-        response.headers_mut().insert(header::CONTENT_TYPE, media.clone());
+    for name in [header::CONTENT_TYPE, header::RETRY_AFTER] {
+        if let Some(value) = parts.headers.get(&name) {
+            response.headers_mut().insert(name, value.clone());
+        }
     }
     Ok(response)
 }

@@ -1,10 +1,13 @@
 //! The stream of changes: a snapshot, then a line for each unit about which there is something new.
 //!
-//! A line shows a unit as it is when the line is written, so a reader that takes its time gets fewer lines, not older
-//! ones. One that falls a thousand notices behind is told so, and cut off.
+//! Nothing is prepared that is not about to be read: a line shows a unit as it is when the line is written, so a reader
+//! that takes its time gets fewer lines, not older ones, and costs no memory. One that falls behind by more changes than
+//! are kept is given a new snapshot.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::ops::Bound;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -16,15 +19,18 @@ use futures::stream;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::cluster::{Handle, Notice, Picture};
+use super::pieces::{Pieces, line};
+use crate::cluster::{Handle, Notice};
 
 /// After this long without a line, a blank one shows that the stream lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Bytes of lines that are written before they are sent.
+const PIECE: usize = 16 << 10;
 
 /// Answers with the stream.
 pub(super) fn stream(handle: Handle, wanted: Option<BTreeSet<UnitName>>) -> Response {
     let mut watch =
-        Watch { handle, wanted, known: BTreeSet::new(), notices: None, lines: VecDeque::new(), ended: false };
+        Watch { handle: Arc::new(handle), wanted: wanted.map(Arc::new), notices: None, told: Told::Nothing };
     watch.begin();
     let lines = stream::unfold(watch, |mut watch| async move {
         let line = watch.next().await?;
@@ -34,91 +40,90 @@ pub(super) fn stream(handle: Handle, wanted: Option<BTreeSet<UnitName>>) -> Resp
 }
 
 struct Watch {
-    handle: Handle,
+    handle: Arc<Handle>,
     /// None: all units.
-    wanted: Option<BTreeSet<UnitName>>,
-    /// Units that the reader was told of.
-    known: BTreeSet<UnitName>,
+    wanted: Option<Arc<BTreeSet<UnitName>>>,
     notices: Option<Receiver<Notice>>,
-    lines: VecDeque<Bytes>,
-    ended: bool,
+    told: Told,
+}
+
+/// What is being told.
+enum Told {
+    /// All is told.
+    Nothing,
+    /// The snapshot, and then why it may be old.
+    Snapshot(Pieces, Option<String>),
+    /// What is new about these units, after the last that was told of.
+    Units { revision: i64, names: Arc<BTreeSet<UnitName>>, after: Option<UnitName> },
 }
 
 impl Watch {
-    /// Puts the snapshot in front, and listens for what comes after it.
+    /// Begins a snapshot, and listens for what comes after it.
     fn begin(&mut self) {
         let status = self.handle.status();
         let stale = !status.live();
-        let ((revision, names, units), notices) = self.handle.read_and_follow(|picture| {
-            let names: BTreeSet<UnitName> =
-                picture.unit_names().into_iter().filter(|name| is_wanted(self.wanted.as_ref(), name)).collect();
-            let units = names.iter().filter_map(|name| picture.unit(name, stale)).collect();
-            (picture.revision.max(status.revision), names, units)
-        });
-        self.known = names;
+        let (revision, notices) = self.handle.read_and_follow(|picture| picture.revision.max(status.revision));
         self.notices = Some(notices);
-        self.push(&WatchLine::Snapshot { revision, units });
-        if let Some(why) = status.failing.filter(|_| stale) {
-            self.push(&WatchLine::Stale { why });
-        }
+        let head = format!("{{\"type\":\"snapshot\",\"revision\":{revision},\"units\":[");
+        let pieces = Pieces::new(Arc::clone(&self.handle), self.wanted.clone(), stale, head, "]}\n");
+        self.told = Told::Snapshot(pieces, status.failing.filter(|_| stale));
     }
 
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if let Some(line) = self.lines.pop_front() {
-                return Some(line);
-            }
-            if self.ended {
-                return None;
-            }
-            let notices = self.notices.as_mut()?;
-            match tokio::time::timeout(KEEP_ALIVE, notices.recv()).await {
-                Err(_) => return Some(Bytes::from_static(b"\n")),
-                Ok(Ok(notice)) => self.take(notice),
-                Ok(Err(RecvError::Lagged(missed))) => {
-                    let why = format!("you read too slowly: {missed} changes were missed; watch again");
-                    self.push(&WatchLine::Stale { why });
-                    self.ended = true;
+            match &mut self.told {
+                Told::Snapshot(pieces, failing) => {
+                    if let Some(piece) = pieces.next() {
+                        return Some(piece);
+                    }
+                    let failing = failing.take();
+                    self.told = Told::Nothing;
+                    if let Some(why) = failing {
+                        return Some(line(&WatchLine::Stale { why }));
+                    }
                 }
-                Ok(Err(RecvError::Closed)) => return None,
-            }
-        }
-    }
-
-    fn take(&mut self, notice: Notice) {
-        match notice {
-            Notice::Units { revision, names } => {
-                let stale = !self.handle.status().live();
-                let names: Vec<&UnitName> = names.iter().filter(|name| is_wanted(self.wanted.as_ref(), name)).collect();
-                let seen: Vec<_> =
-                    self.handle.read(|picture: &Picture| names.iter().map(|name| picture.unit(name, stale)).collect());
-                for (name, unit) in names.into_iter().zip(seen) {
-                    match unit {
-                        Some(unit) => {
-                            self.known.insert(name.clone());
-                            self.push(&WatchLine::Unit { revision, unit: Box::new(unit) });
+                Told::Units { .. } => match self.units() {
+                    lines if lines.is_empty() => self.told = Told::Nothing,
+                    lines => return Some(lines),
+                },
+                Told::Nothing => {
+                    let notices = self.notices.as_mut()?;
+                    match tokio::time::timeout(KEEP_ALIVE, notices.recv()).await {
+                        Err(_) => return Some(Bytes::from_static(b"\n")),
+                        Ok(Ok(Notice::Units { revision, names })) => {
+                            self.told = Told::Units { revision, names, after: None };
                         }
-                        None if self.known.remove(name) => {
-                            self.push(&WatchLine::Gone { revision, name: name.to_string() });
-                        }
-                        None => {}
+                        Ok(Ok(Notice::Stale { why })) => return Some(line(&WatchLine::Stale { why })),
+                        Ok(Ok(Notice::Complete) | Err(RecvError::Lagged(_))) => self.begin(),
+                        Ok(Err(RecvError::Closed)) => return None,
                     }
                 }
             }
-            Notice::Stale { why } => self.push(&WatchLine::Stale { why }),
-            Notice::Complete => self.begin(),
         }
     }
 
-    fn push(&mut self, line: &WatchLine) {
-        // Lines hold only texts and numbers; one that did not serialise would be skipped, not break the stream.
-        if let Ok(mut text) = serde_json::to_vec(line) {
-            text.push(b'\n');
-            self.lines.push_back(Bytes::from(text));
-        }
+    /// The next lines about units that changed; empty when all are told of.
+    fn units(&mut self) -> Bytes {
+        let Told::Units { revision, names, after } = &mut self.told else { return Bytes::new() };
+        let stale = !self.handle.status().live();
+        let wanted = self.wanted.as_deref();
+        let mut lines = Vec::new();
+        self.handle.read(|picture| {
+            let from = after.take().map_or(Bound::Unbounded, Bound::Excluded);
+            let rest = names.range::<UnitName, _>((from, Bound::Unbounded));
+            for name in rest.filter(|name| wanted.is_none_or(|wanted| wanted.contains(*name))) {
+                let told = match picture.unit(name, stale) {
+                    Some(unit) => WatchLine::Unit { revision: *revision, unit: Box::new(unit) },
+                    None => WatchLine::Gone { revision: *revision, name: name.to_string() },
+                };
+                lines.extend_from_slice(&line(&told));
+                if lines.len() >= PIECE {
+                    *after = Some(name.clone());
+                    return;
+                }
+            }
+            *names = Arc::default();
+        });
+        lines.into()
     }
-}
-
-fn is_wanted(wanted: Option<&BTreeSet<UnitName>>, name: &UnitName) -> bool {
-    wanted.is_none_or(|wanted| wanted.contains(name))
 }
