@@ -42,3 +42,9 @@ pub const NDJSON: &str = "application/x-ndjson";
 fn is_false(value: &bool) -> bool {
     !*value
 }
+
+/// For `skip_serializing_if`.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(value: &u32) -> bool {
+    *value == 0
+}

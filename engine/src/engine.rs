@@ -288,7 +288,10 @@ impl Engine {
                     out.push(EngineEffect::Log(Report::Unreadable { key, why }));
                 }
             }
-            Change::Cluster | Change::State { .. } | Change::Note { .. } | Change::Leader { .. } | Change::Standby => {}
+            Change::State { unit, .. } => {
+                self.with_leader(now, out, |leader, ground, _| leader.state_changed(ground, &unit));
+            }
+            Change::Cluster | Change::Note { .. } | Change::Leader { .. } | Change::Standby => {}
         }
     }
 

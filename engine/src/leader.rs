@@ -4,6 +4,7 @@
 //! had in mind, find out, and decide again from the records.
 
 pub(crate) mod facts;
+mod failures;
 mod notes;
 mod sweeper;
 mod write;
@@ -24,6 +25,7 @@ use crate::absence::Absence;
 use crate::placement::{Cluster, MachinePlan};
 use crate::report::Report;
 use facts::Digests;
+use failures::Failures;
 use notes::Notes;
 use sweeper::Sweeper;
 use write::{Batch, Write, Writer};
@@ -73,6 +75,7 @@ pub(crate) struct Leader {
     stored: BTreeMap<MachineId, Stored>,
     writer: Writer,
     notes: Notes,
+    failures: Failures,
     sweeper: Sweeper,
     /// Batches that may still take effect.
     ghosts: Vec<Batch>,
@@ -100,6 +103,7 @@ impl Leader {
             stored: BTreeMap::new(),
             writer: Writer::default(),
             notes: Notes::default(),
+            failures: Failures::default(),
             sweeper: Sweeper::default(),
             ghosts: Vec::new(),
             looking: None,
@@ -119,7 +123,10 @@ impl Leader {
 
     /// When it wants to work again by itself.
     pub(crate) fn wakeup(&self) -> Option<Mono> {
-        if self.pause_until > Mono::ZERO { Some(self.pause_until) } else { self.sweeper.wakeup() }
+        if self.pause_until > Mono::ZERO {
+            return Some(self.pause_until);
+        }
+        self.sweeper.wakeup().into_iter().chain(self.failures.wakeup()).min()
     }
 
     fn call(&mut self, request: Request, wishes: &mut Vec<Wish>) -> u64 {
@@ -132,6 +139,7 @@ impl Leader {
 
     /// A unit was submitted, changed or destroyed, or its text came.
     pub(crate) fn unit_changed(&mut self, ground: Ground<'_>, name: &UnitName) {
+        self.failures.touch(ground.view, name);
         let Some(cluster) = &mut self.cluster else { return };
         match facts::unit(ground.view, ground.digests, name) {
             Some(spec) => cluster.set_unit(name, spec),
@@ -139,9 +147,16 @@ impl Leader {
         }
     }
 
+    /// A machine says something else of a unit.
+    pub(crate) fn state_changed(&mut self, ground: Ground<'_>, name: &UnitName) {
+        self.failures.touch(ground.view, name);
+    }
+
     /// A machine came, went, or changed, or what an operator said of it.
     pub(crate) fn machine_changed(&mut self, ground: Ground<'_>, id: &MachineId) {
         let Some(cluster) = &mut self.cluster else { return };
+        let listed = ground.view.schedules.get(id).into_iter().flat_map(|schedule| schedule.value.units.keys());
+        listed.for_each(|name| self.failures.touch(ground.view, name));
         let known = ground.view.machines.get(id);
         if known.is_none() && !self.stored.contains_key(id) {
             return cluster.remove_machine(id);
@@ -231,6 +246,10 @@ impl Leader {
             cluster.acknowledge(id, applied.value.generation, &applied.value.stopping);
         }
         let machines = known.len();
+        if !self.is_ready {
+            self.failures = Failures::load(view);
+        }
+        self.failures.tell(&mut cluster);
         self.cluster = Some(cluster);
         for id in view.machines.keys() {
             self.machine_changed(ground, id);
@@ -250,6 +269,7 @@ impl Leader {
             return;
         }
         self.pause_until = Mono::ZERO;
+        self.failures.expire(ground.now.mono);
         self.write_brake(ground, wishes);
         if self.writer.is_busy() {
             return self.send(ground, wishes);
@@ -265,13 +285,8 @@ impl Leader {
         if self.cluster.is_none() {
             self.build(ground, wishes);
         }
+        self.decide(ground, wishes);
         let Some(cluster) = &mut self.cluster else { return };
-        if cluster.is_dirty() {
-            for decision in cluster.pass() {
-                self.notes.decided(ground.now, &decision);
-                wishes.push(Wish::Tell(Report::Decided(decision)));
-            }
-        }
         let plans = cluster.take_plan();
         let writes = plans.into_iter().filter_map(|plan| self.plan_write(ground, plan)).collect();
         self.writer.enqueue(writes);
@@ -281,6 +296,31 @@ impl Leader {
         if let Some(txn) = self.sweeper.sweep(ground.now.mono, ground.view, schedules, self.fence) {
             let call = self.call(Request::Txn(txn), wishes);
             self.sweeper.sent(call);
+        }
+    }
+
+    /// Looks at what failed, decides, and takes down what there is to say of it.
+    fn decide(&mut self, ground: Ground<'_>, wishes: &mut Vec<Wish>) {
+        let Some(cluster) = &mut self.cluster else { return };
+        let mut failed: BTreeSet<UnitName> =
+            self.failures.look(ground, cluster, |name| self.notes.is_written(name)).into_iter().collect();
+        let decisions = if cluster.is_dirty() { cluster.pass() } else { Vec::new() };
+        for decision in &decisions {
+            self.failures.touch(ground.view, &decision.unit);
+        }
+        failed.extend(self.failures.look(ground, cluster, |name| self.notes.is_written(name)));
+        for decision in decisions {
+            failed.remove(&decision.unit);
+            self.notes.decided(ground.now, &decision, self.failures.remark(&decision.unit));
+            wishes.push(Wish::Tell(Report::Decided(decision)));
+        }
+        for name in failed {
+            let remark = self.failures.remark(&name);
+            let (Some(unit), Some(outcome)) = (ground.view.units.get(&name), cluster.outcome(&name)) else { continue };
+            if let Some(reason) = remark.as_ref().and_then(|remark| remark.reason.clone()) {
+                wishes.push(Wish::Tell(Report::Failed { unit: name.clone(), what: reason }));
+            }
+            self.notes.say(ground.now, &name, unit.create_revision, outcome, 0, remark);
         }
     }
 
@@ -459,7 +499,9 @@ impl Leader {
             if succeeded {
                 self.brake = None;
             }
-        } else if !self.notes.answered(call, succeeded) {
+        } else if self.notes.answered(call, succeeded) {
+            self.failures.notes_written();
+        } else {
             return;
         }
         if result.is_ok() && !succeeded {

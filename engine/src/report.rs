@@ -3,7 +3,7 @@
 use std::fmt;
 
 use fleet_registry::record::{BrakeRecord, LeaderRecord};
-use fleet_units::MachineId;
+use fleet_units::{MachineId, UnitName};
 
 use crate::placement::Decision;
 
@@ -50,6 +50,13 @@ pub enum Report {
     },
     /// A decision about a unit.
     Decided(Decision),
+    /// A unit that is moved for failing has failed, or stays for now.
+    Failed {
+        /// Which.
+        unit: UnitName,
+        /// What comes of it.
+        what: String,
+    },
     /// A machine's record is gone.
     Absent {
         /// Which.
@@ -107,7 +114,11 @@ impl Report {
     pub fn level(&self) -> Level {
         match self {
             Self::BrakeOn(_) => Level::Error,
-            Self::Lost { .. } | Self::Stale { .. } | Self::Restored { .. } | Self::Unreadable { .. } => Level::Warn,
+            Self::Lost { .. }
+            | Self::Failed { .. }
+            | Self::Stale { .. }
+            | Self::Restored { .. }
+            | Self::Unreadable { .. } => Level::Warn,
             Self::StandsBy(_) | Self::WriteFailed { .. } => Level::Debug,
             _ => Level::Info,
         }
@@ -127,6 +138,7 @@ impl fmt::Display for Report {
                 write!(f, "deciding about {units} units and {machines} machines from revision {revision} on")
             }
             Self::Decided(decision) => decision.fmt(f),
+            Self::Failed { unit, what } => write!(f, "{unit}: {what}"),
             Self::Absent { machine } => write!(f, "{} is absent", machine.short()),
             Self::Left { machine } => {
                 write!(f, "{} left: it stopped its units, which may run elsewhere", machine.short())

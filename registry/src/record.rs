@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 pub use cluster::{ClusterId, ClusterRecord};
 pub use leader::{BrakeRecord, LeaderRecord};
 pub use machine::{Capacity, MachineRecord, OperatorRecord, PeerEndpoint};
-pub use note::{NoteKind, NoteRecord};
+pub use note::{Failing, NoteKind, NoteRecord};
 pub use schedule::{AppliedRecord, Assignment, ScheduleRecord, Target};
 pub use state::StateRecord;
 pub use unit::{ContentKey, ContentRecord, UnitRecord};

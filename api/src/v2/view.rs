@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fleet_units::{DesiredState, UnitHash};
 use serde::{Deserialize, Serialize};
 
-use super::{MachineRef, is_false};
+use super::{MachineRef, is_false, is_zero};
 
 /// `GET /fleet/v2/units`, sorted by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,6 +119,12 @@ pub struct NoteView {
     /// Since when, in milliseconds since 1970.
     #[serde(default)]
     pub since: u64,
+    /// How often it was moved.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub moves: u32,
+    /// When it may be moved for having failed, in milliseconds since 1970; absent where it does not wait for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<u64>,
 }
 
 /// What a note is about.

@@ -9,7 +9,8 @@ use fleet_registry::store::{Compare, DeleteRequest, Operation, PutRequest, TxnRe
 use fleet_registry::{Key, Layout, Now, View};
 use fleet_units::UnitName;
 
-use crate::placement::{Decision, Departure};
+use super::failures::Remark;
+use crate::placement::{Decision, Departure, Outcome};
 
 /// Notes a transaction.
 const MAX_NOTES: usize = 120;
@@ -31,33 +32,56 @@ impl Notes {
         Self { stored, wanted, in_flight: None }
     }
 
-    /// Takes in what was decided about a unit.
-    pub(crate) fn decided(&mut self, now: Now, decision: &Decision) {
-        let unit = &decision.unit;
+    /// Takes in what was decided about a unit, and what there is to say of its failing.
+    pub(super) fn decided(&mut self, now: Now, decision: &Decision, remark: Option<Remark>) {
+        let moved = decision.left.iter().any(|(_, why)| *why != Departure::Withdrawn);
+        self.say(now, &decision.unit, decision.uid, &decision.outcome, u32::from(moved), remark);
+    }
+
+    /// Takes in what there is to say of a unit: how it is placed, and of its failing.
+    pub(super) fn say(
+        &mut self,
+        now: Now,
+        unit: &UnitName,
+        uid: i64,
+        outcome: &Outcome,
+        moved: u32,
+        remark: Option<Remark>,
+    ) {
         let known = match self.wanted.get(unit) {
             Some(wanted) => wanted.as_ref(),
             None => self.stored.get(unit),
         };
-        let known = known.filter(|note| note.uid == decision.uid);
-        let moved = decision.left.iter().any(|(_, why)| *why != Departure::Withdrawn);
-        let moves = known.map_or(0, |note| note.moves) + u32::from(moved);
-        let wanted = match decision.outcome.note_kind() {
+        let known = known.filter(|note| note.uid == uid);
+        let moves = known.map_or(0, |note| note.moves) + moved;
+        let wanted = match outcome.note_kind() {
             None => None,
-            Some(NoteKind::Placed) if moves == 0 => None,
+            Some(NoteKind::Placed) if moves == 0 && remark.is_none() => None,
             Some(kind) => {
-                let reason = decision.outcome.to_string();
-                let same = known.filter(|note| note.kind == kind && note.reason == reason && note.moves == moves);
-                let fresh = || NoteRecord {
+                let (failing, not_before, reason) = match remark {
+                    Some(remark) => (Some(remark.failing), remark.not_before, remark.reason),
+                    None => (None, None, None),
+                };
+                let mut note = NoteRecord {
                     v: FORMAT,
-                    uid: decision.uid,
+                    uid,
                     kind,
-                    reason,
+                    reason: reason.unwrap_or_else(|| outcome.to_string()),
                     since: now.wall,
                     moves,
-                    not_before: None,
+                    not_before,
+                    failing,
                     extra: BTreeMap::new(),
                 };
-                Some(same.cloned().unwrap_or_else(fresh))
+                if let Some(known) = known {
+                    // What a newer version wrote of this unit stays.
+                    note.extra.clone_from(&known.extra);
+                    let since = std::mem::replace(&mut note.since, known.since);
+                    if note != *known {
+                        note.since = since;
+                    }
+                }
+                Some(note)
             }
         };
         if self.stored.get(unit) == wanted.as_ref() && !self.is_under_way(unit) {
@@ -65,6 +89,11 @@ impl Notes {
         } else {
             self.wanted.insert(unit.clone(), wanted);
         }
+    }
+
+    /// Whether the registry holds what there is to say of a unit.
+    pub(super) fn is_written(&self, unit: &UnitName) -> bool {
+        !self.wanted.contains_key(unit) && !self.is_under_way(unit)
     }
 
     fn is_under_way(&self, unit: &UnitName) -> bool {

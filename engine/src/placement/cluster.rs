@@ -8,6 +8,7 @@ use fleet_units::{MachineId, UnitName};
 
 use super::decision::{Departure, Outcome};
 use super::facts::{MachineFacts, Presence, UnitSpec};
+use super::failures::Failures;
 use super::load::LoadIndex;
 use super::machine::{Machine, count_down, count_up};
 use super::patterns::Patterns;
@@ -35,6 +36,8 @@ pub struct Cluster {
     pub(super) globals: BTreeSet<UnitIx>,
     /// Wanted units without a machine.
     pub(super) pending: BTreeSet<UnitIx>,
+    /// Units that are to leave the machine where they failed, once another can take them.
+    pub(super) failing: BTreeSet<UnitIx>,
     /// Units to decide about.
     pub(super) dirty: BTreeSet<UnitIx>,
     /// Global units to decide about on one machine.
@@ -133,6 +136,8 @@ impl Cluster {
         let Some(unit) = self.units.find(name.as_str()) else { return };
         self.drop_requirements(unit);
         self.units[unit].spec = None;
+        self.units[unit].failures = Failures::default();
+        self.failing.remove(&unit);
         self.touch(unit);
     }
 
@@ -221,6 +226,7 @@ impl Cluster {
         self.replaces.remove_match(unit, &gone.replaces.matching);
         let name = gone.name.clone();
         self.pending.remove(&unit);
+        self.failing.remove(&unit);
         self.globals.remove(&unit);
         self.dirty.remove(&unit);
         self.dirty_globals.retain(|&(u, _)| u != unit);
@@ -426,7 +432,7 @@ impl Cluster {
     // --- what a change concerns ---
 
     /// A unit changed: it, and those that must be with it, are to be decided about.
-    fn touch(&mut self, unit: UnitIx) {
+    pub(super) fn touch(&mut self, unit: UnitIx) {
         self.dirty.insert(unit);
         let entry = &self.units[unit];
         if entry.is_global() && entry.is_wanted() {
@@ -479,7 +485,7 @@ impl Cluster {
     /// A unit is gone from a machine: whoever it kept away may go there now.
     fn freed(&mut self, unit: UnitIx, machine: MachineIx) {
         let touches = |other: &UnitIx| *other != unit && self.cannot_be_beside(*other, unit);
-        let waiting: Vec<UnitIx> = self.pending.iter().copied().filter(touches).collect();
+        let waiting: Vec<UnitIx> = self.pending.union(&self.failing).copied().filter(touches).collect();
         let globals: Vec<_> = self.globals.iter().copied().filter(touches).map(|global| (global, machine)).collect();
         self.dirty.extend(waiting);
         self.dirty_globals.extend(globals);
@@ -492,12 +498,12 @@ impl Cluster {
         }
         let open = self.machines[machine].facts.is_open();
         let suits = |unit: &UnitIx| open && self.rejection_new(*unit, machine).is_none();
-        let suited: Vec<UnitIx> = self.pending.iter().copied().filter(suits).collect();
+        let suited: Vec<UnitIx> = self.pending.union(&self.failing).copied().filter(suits).collect();
         self.dirty.extend(suited);
     }
 
     fn refresh_pending(&mut self) {
-        self.dirty.extend(self.pending.iter().copied());
+        self.dirty.extend(self.pending.union(&self.failing).copied());
     }
 }
 

@@ -58,6 +58,8 @@ pub enum Rejection {
     Draining,
     /// It has as many units as a machine may have.
     Full,
+    /// The unit failed there, and others can take it.
+    Failed,
 }
 
 impl fmt::Display for Rejection {
@@ -78,6 +80,7 @@ impl fmt::Display for Rejection {
             Self::Cordoned => f.write_str("is cordoned"),
             Self::Draining => f.write_str("is draining"),
             Self::Full => f.write_str("is full"),
+            Self::Failed => f.write_str("is where it failed"),
         }
     }
 }
@@ -286,6 +289,13 @@ pub enum Choice {
     },
     /// It has not left there yet.
     StillThere,
+    /// The unit has not failed there, as it did elsewhere.
+    NotFailed {
+        /// Where it failed, the latest last.
+        elsewhere: Vec<MachineId>,
+    },
+    /// It failed on every machine that can take it, and there longest ago.
+    FailedLongestAgo,
 }
 
 impl fmt::Display for Choice {
@@ -301,6 +311,11 @@ impl fmt::Display for Choice {
             }
             Self::Beside { peer } => write!(f, "{peer} is there"),
             Self::StillThere => f.write_str("it has not left there yet"),
+            Self::NotFailed { elsewhere } => {
+                let failed: Vec<&str> = elsewhere.iter().map(MachineId::short).collect();
+                write!(f, "it failed on {}", failed.join(", "))
+            }
+            Self::FailedLongestAgo => f.write_str("it failed wherever it can be, and there longest ago"),
         }
     }
 }

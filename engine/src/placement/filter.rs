@@ -24,7 +24,8 @@ impl Cluster {
     pub(super) fn rejection_kept(&self, unit: UnitIx, machine: MachineIx) -> Option<Rejection> {
         self.rejection_by_demands(unit, machine).or_else(|| self.rejection_by_neighbours(unit, machine)).or_else(|| {
             let drains = self.machines[machine].facts.draining && !self.units[unit].is_global();
-            drains.then_some(Rejection::Draining)
+            let failed = || self.leaves_for_failing(unit, machine).then_some(Rejection::Failed);
+            drains.then_some(Rejection::Draining).or_else(failed)
         })
     }
 

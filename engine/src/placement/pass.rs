@@ -173,13 +173,16 @@ impl Cluster {
     fn find_return(&self, members: &[UnitIx]) -> Option<MachineIx> {
         let held = members.iter().flat_map(|&unit| &self.units[unit].leaving).copied();
         let mut held = held.filter(|&at| self.machines[at].facts.presence != Presence::Gone);
-        let machine = held.next()?;
+        let machine = held.next().filter(|&machine| self.failed_lately(members, machine) == 0)?;
         let only = held.all(|other| other == machine) && self.rejection_of(members, machine).is_none();
         only.then_some(machine)
     }
 
     /// The best machine that can take all of these, and why it is the best.
     fn find_machine(&self, members: &[UnitIx]) -> Option<(MachineIx, Choice)> {
+        if let Some(found) = self.find_after_failures(members) {
+            return found;
+        }
         let mut candidates = self.candidates(members).filter(|&machine| self.rejection_of(members, machine).is_none());
         let best = candidates.next()?;
         drop(candidates);
@@ -195,7 +198,7 @@ impl Cluster {
     }
 
     /// The machines worth trying, best first.
-    fn candidates<'a>(&'a self, members: &'a [UnitIx]) -> Box<dyn Iterator<Item = MachineIx> + 'a> {
+    pub(super) fn candidates<'a>(&'a self, members: &'a [UnitIx]) -> Box<dyn Iterator<Item = MachineIx> + 'a> {
         let wanted = || members.iter().filter_map(|&unit| self.units[unit].requirements());
         if let Some(id) = wanted().find_map(|wanted| wanted.machine_id.as_deref()) {
             // An id in full or its first eight characters: either way a prefix.

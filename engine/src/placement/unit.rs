@@ -7,6 +7,7 @@ use fleet_units::{DesiredState, Requirements, UnitName};
 
 use super::decision::Outcome;
 use super::facts::UnitSpec;
+use super::failures::Failures;
 use super::patterns::PatternRefs;
 use super::slots::MachineIx;
 
@@ -24,6 +25,8 @@ pub(super) struct Unit {
     pub(super) replaces: PatternRefs,
     /// What was last decided.
     pub(super) outcome: Outcome,
+    /// Where it failed.
+    pub(super) failures: Failures,
 }
 
 impl Unit {
@@ -36,6 +39,7 @@ impl Unit {
             conflicts: PatternRefs::default(),
             replaces: PatternRefs::default(),
             outcome: Outcome::Withdrawn,
+            failures: Failures::default(),
         }
     }
 

@@ -1,8 +1,10 @@
 //! Engines together: who leads, what is written, what moves, and what does not.
 
 mod election;
+mod failures;
 mod fences;
 mod losses;
 mod moves;
 mod rig;
 mod scheduling;
+mod states;

@@ -22,6 +22,8 @@ use fleet_registry::{
 };
 use fleet_units::{DesiredState, MachineId, UnitFile, UnitName};
 
+use crate::states::States;
+
 pub(crate) const TTL: Duration = Duration::from_secs(10);
 
 /// A machine with its fleetd.
@@ -43,6 +45,8 @@ pub(crate) struct Node {
     leaving: bool,
     /// Units that take for ever to stop.
     pub slow: BTreeSet<UnitName>,
+    /// What it says of its units.
+    pub states: States,
     /// Those of them that it acknowledged to be stopping.
     stopping: BTreeSet<UnitName>,
     pub log: Vec<Report>,
@@ -109,6 +113,7 @@ impl Rig {
             applied: 0,
             leaving: false,
             slow: BTreeSet::new(),
+            states: States::default(),
             stopping: BTreeSet::new(),
             log: Vec::new(),
             requests: Vec::new(),
@@ -436,6 +441,7 @@ impl Rig {
         };
         let key = Key::Applied(self.nodes[n].id.clone());
         self.put(&key, &record);
+        self.speak(n);
     }
 
     /// One round over everybody at the present time. False when nothing happened.

@@ -7,6 +7,7 @@
 //! | `hold ID…`, `lose ID…`, `return ID…`, `caught-up ID…`, `forget ID…` | it is absent, lost, back, … |
 //! | `unit NAME [option; option…]` | a unit is submitted, or its text changed |
 //! | `start`, `load`, `stop`, `destroy NAME…` | people want it to run, or not |
+//! | `fail`, `forgive NAME…` | systemd gave up on it where it is, and it is to leave; that is forgotten |
 //! | `ack ID…` | a machine acknowledges what was written for it |
 //! | `ack-but ID NAME…` | the same, but it is still stopping these |
 //! | `plan` | decide and write; the lines after it that begin with `>` are what comes of it |
@@ -87,6 +88,8 @@ fn each(model: &mut Model, command: &str, word: &str) {
         "load" => model.desire(&unit(word), DesiredState::Loaded),
         "stop" => model.desire(&unit(word), DesiredState::Inactive),
         "destroy" => model.destroy(&unit(word)),
+        "fail" => model.fail(&unit(word)),
+        "forgive" => model.forgive(&unit(word)),
         other => panic!("no such command: {other}"),
     }
 }
@@ -116,6 +119,8 @@ fn plan(model: &mut Model, out: &mut String) {
     assert!(broken.is_empty(), "after\n{out}: {broken:#?}");
     let missed = model.missed();
     assert!(missed.is_empty(), "after\n{out}: {missed:#?}");
+    let misplaced = model.misplaced();
+    assert!(misplaced.is_empty(), "after\n{out}: {misplaced:#?}");
 }
 
 fn explain(model: &Model, name: &str, out: &mut String) {

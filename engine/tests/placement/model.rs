@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use fleet_engine::placement::{Cluster, Decision, MachineFacts, MachinePlan, Presence, UnitSpec};
+use fleet_engine::placement::{Cluster, Decision, Failures, MachineFacts, MachinePlan, Presence, UnitSpec};
 use fleet_registry::record::{Assignment, ContentKey};
 use fleet_units::{DesiredState, MachineId, Requirements, UnitFile, UnitName};
 
@@ -31,6 +31,8 @@ pub(crate) struct Model {
     pub(crate) machines: BTreeMap<MachineId, MachineFacts>,
     pub(crate) units: BTreeMap<UnitName, Unit>,
     pub(crate) written: BTreeMap<MachineId, Written>,
+    /// Where units failed.
+    pub(crate) failures: BTreeMap<UnitName, Failures>,
     /// Where units were listed before the last plan.
     pub(crate) before: BTreeMap<UnitName, BTreeSet<MachineId>>,
     revision: i64,
@@ -81,6 +83,7 @@ impl Model {
             self.units.get(name).map_or((self.revision, DesiredState::Inactive), |old| (old.uid, old.desired));
         let requirements = Arc::new(requirements(name, options));
         self.units.insert(name.clone(), Unit { uid, options: options.to_owned(), desired, requirements });
+        self.forgive(name);
         self.tell(name);
     }
 
@@ -94,6 +97,7 @@ impl Model {
 
     pub(crate) fn destroy(&mut self, name: &UnitName) {
         self.units.remove(name);
+        self.failures.remove(name);
         self.cluster.remove_unit(name);
     }
 
@@ -111,6 +115,22 @@ impl Model {
     fn tell(&mut self, name: &UnitName) {
         let spec = self.spec(name);
         self.cluster.set_unit(name, spec);
+    }
+
+    /// A unit fails where it is, and is to leave that machine.
+    pub(crate) fn fail(&mut self, name: &UnitName) {
+        let Some(at) = self.listed().remove(name).and_then(|at| at.into_iter().next()) else { return };
+        let failures = self.failures.entry(name.clone()).or_default();
+        failures.machines.retain(|id| *id != at);
+        failures.machines.push(at);
+        failures.leaves = true;
+        self.cluster.set_failures(name, failures.clone());
+    }
+
+    /// It failed nowhere, or that is forgotten.
+    pub(crate) fn forgive(&mut self, name: &UnitName) {
+        self.failures.remove(name);
+        self.cluster.set_failures(name, Failures::default());
     }
 
     /// Decides, and writes what was decided.
@@ -155,6 +175,9 @@ impl Model {
         for (id, written) in &self.written {
             let leaving = written.leaving.iter().map(|(name, &generation)| (name, generation));
             cluster.set_schedule(id, written.units.keys(), leaving);
+        }
+        for (name, failures) in &self.failures {
+            cluster.set_failures(name, failures.clone());
         }
         Model { cluster, ..self.clone() }
     }

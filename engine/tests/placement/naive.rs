@@ -187,6 +187,42 @@ impl Model {
         let undisturbed = self.units.keys().all(|other| !self.drives_away(other, name));
         let mut broken = Vec::new();
         self.violations_at(name, id, &mut broken);
-        alone && undisturbed && broken.is_empty()
+        alone && undisturbed && broken.is_empty() && !(self.leaves(name, id) && self.has_other(name, id))
+    }
+
+    /// Whether a unit failed on a machine last, and is to leave it.
+    fn leaves(&self, name: &UnitName, id: &MachineId) -> bool {
+        self.failures.get(name).is_some_and(|failures| failures.leaves && failures.machines.last() == Some(id))
+    }
+
+    /// Whether a machine other than this one could take a unit and all that is tied to it.
+    fn has_other(&self, name: &UnitName, id: &MachineId) -> bool {
+        let tied = self.tied(name);
+        self.machines.keys().any(|other| other != id && self.could_take(&tied, other))
+    }
+
+    /// Every unit that is still where it failed though another machine could take it, and every one that went to a
+    /// machine where it failed though it had a better one.
+    pub(crate) fn misplaced(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for (name, failures) in &self.failures {
+            let alone = self.wanted(name) && self.tied(name).len() == 1;
+            for id in self.listed().remove(name).into_iter().flatten().filter(|_| alone) {
+                if self.machines[&id].presence != Presence::Present {
+                    continue;
+                }
+                if self.leaves(name, &id) && self.has_other(name, &id) {
+                    found.push(format!("{name} is still on {id}"));
+                }
+                let is_new = self.before.get(name).is_none_or(|machines| !machines.contains(&id));
+                let fresh = |other: &&MachineId| {
+                    !failures.machines.contains(other) && self.could_take(std::slice::from_ref(name), other)
+                };
+                if is_new && failures.machines.contains(&id) && self.machines.keys().any(|other| fresh(&other)) {
+                    found.push(format!("{name} is back on {id}, where it failed"));
+                }
+            }
+        }
+        found
     }
 }

@@ -19,6 +19,8 @@ enum Step {
     Submit { unit: u8, options: Vec<String> },
     Desire { unit: u8, desired: DesiredState },
     Destroy { unit: u8 },
+    Fail { unit: u8 },
+    Forgive { unit: u8 },
     Acknowledge { id: u8, slow: Vec<u8> },
     Plan,
 }
@@ -71,6 +73,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(unit, options)| Step::Submit { unit, options }),
         6 => (0..UNITS, desired).prop_map(|(unit, desired)| Step::Desire { unit, desired }),
         1 => (0..UNITS).prop_map(|unit| Step::Destroy { unit }),
+        2 => (0..UNITS).prop_map(|unit| Step::Fail { unit }),
+        1 => (0..UNITS).prop_map(|unit| Step::Forgive { unit }),
         4 => (0..MACHINES, prop::collection::vec(0..UNITS, 0..3))
             .prop_map(|(id, slow)| Step::Acknowledge { id, slow }),
         8 => Just(Step::Plan),
@@ -109,6 +113,17 @@ fn apply(model: &mut Model, step: &Step) {
         }
         Step::Desire { unit, desired } => model.desire(&name(*unit), *desired),
         Step::Destroy { unit } => model.destroy(&name(*unit)),
+        Step::Fail { unit } => {
+            // Only units that nothing ties to a machine or to others are moved for failing.
+            let tied = |unit: &crate::model::Unit| {
+                let wanted = &unit.requirements;
+                wanted.global || wanted.machine_id.is_some() || !wanted.machine_of.is_empty()
+            };
+            if model.units.get(&name(*unit)).is_some_and(|unit| !tied(unit)) {
+                model.fail(&name(*unit));
+            }
+        }
+        Step::Forgive { unit } => model.forgive(&name(*unit)),
         Step::Acknowledge { id: n, slow } => {
             let present = |facts: &&MachineFacts| facts.presence == Presence::Present;
             if model.machines.get(&id(*n)).filter(present).is_some() {
@@ -127,6 +142,8 @@ fn plan_and_check(model: &mut Model) -> Result<(), TestCaseError> {
     prop_assert!(broken.is_empty(), "broken: {broken:#?}");
     let missed = model.missed();
     prop_assert!(missed.is_empty(), "missed: {missed:#?}");
+    let misplaced = model.misplaced();
+    prop_assert!(misplaced.is_empty(), "misplaced: {misplaced:#?}");
     let after = model.listed();
     for (name, machines) in before.listed() {
         // A global unit that is global no more keeps one of its machines.

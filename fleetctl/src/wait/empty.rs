@@ -171,7 +171,13 @@ mod tests {
     #[test]
     fn units_that_found_no_other_machine_are_named() {
         let mut emptying = emptying(vec![unit("a.service", Some("m1"), &[]), unit("other.service", None, &[])]);
-        let note = NoteView { kind: NoteKind::Unplaceable, reason: "no machine has disk=ssd".into(), since: 0 };
+        let note = NoteView {
+            kind: NoteKind::Unplaceable,
+            reason: "no machine has disk=ssd".into(),
+            since: 0,
+            moves: 0,
+            not_before: None,
+        };
         emptying.observe(changed(UnitView { note: Some(note), ..unit("a.service", None, &[]) }));
         assert_eq!(emptying.waiting().collect::<Vec<_>>(), [("a.service", "no machine has disk=ssd")]);
     }

@@ -100,7 +100,8 @@ fn a_start_ends_as_systemd_says() {
 
 #[test]
 fn a_start_waits_for_what_comes_before() {
-    let note = |kind| Some(NoteView { kind, reason: "no machine has disk=ssd".into(), since: 0 });
+    let note =
+        |kind| Some(NoteView { kind, reason: "no machine has disk=ssd".into(), since: 0, moves: 0, not_before: None });
     let nowhere = UnitView { machine: None, ..unit(DesiredState::Launched) };
     let mut other_text = launched("active/running/success");
     other_text.states[0].hash = Some(UnitHash::of("old"));

@@ -43,6 +43,8 @@ impl Picture {
                 },
                 reason: note.value.reason.clone(),
                 since: note.value.since,
+                moves: note.value.moves,
+                not_before: note.value.not_before,
             }),
             restarts: unit.map_or(0, |u| u.value.restarts),
         })

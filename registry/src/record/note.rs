@@ -1,8 +1,9 @@
 //! `notes/<unit>`: why a unit waits, or why it is where it is.
 
+use fleet_units::MachineId;
 use serde::{Deserialize, Serialize};
 
-use super::{Extra, WallMillis};
+use super::{ContentKey, Extra, WallMillis};
 
 /// What a note is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +38,30 @@ pub struct NoteRecord {
     /// Not tried again before this time, where there is a backoff.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<WallMillis>,
+    /// What came of its failing, where it is moved for that (`OnFailure=move`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing: Option<Failing>,
+    /// Fields of newer versions.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// What came of a unit's failing. It is forgotten with another text, another restart that people ask for, and once the
+/// unit has run well for a while.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failing {
+    /// The text that failed.
+    pub content: ContentKey,
+    /// Restart generation that failed.
+    #[serde(default)]
+    pub restarts: u64,
+    /// How often it was moved for that, the move that is pending included.
+    pub moves: u32,
+    /// Where it failed, the latest last.
+    pub machines: Vec<MachineId>,
+    /// Whether it has still to leave the last of them.
+    #[serde(default)]
+    pub pending: bool,
     /// Fields of newer versions.
     #[serde(flatten)]
     pub extra: Extra,

@@ -1,0 +1,72 @@
+//! Units that are moved because systemd gave up on them where they are (`OnFailure=move`).
+//!
+//! When to move one is for [`crate::leader`] to say, which knows time. Here is where to: to a machine where it has not
+//! failed while there is one, else to the one where it failed longest ago; and it leaves only if there is another that
+//! can take it, with all that must be with it.
+
+use fleet_units::{MachineId, UnitName};
+
+use super::cluster::Cluster;
+use super::decision::Choice;
+use super::slots::{MachineIx, UnitIx};
+
+/// Where a unit failed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Failures {
+    /// The machines, the latest last.
+    pub machines: Vec<MachineId>,
+    /// Whether it is to leave the last of them, if another can take it.
+    pub leaves: bool,
+}
+
+impl Cluster {
+    /// Tells where a unit failed, and whether it is to leave.
+    pub fn set_failures(&mut self, name: &UnitName, failures: Failures) {
+        let Some(unit) = self.units.find(name.as_str()) else { return };
+        if self.units[unit].failures == failures {
+            return;
+        }
+        self.touch(unit);
+        if failures.leaves {
+            self.failing.insert(unit);
+        } else {
+            self.failing.remove(&unit);
+        }
+        self.units[unit].failures = failures;
+    }
+
+    /// Whether a unit is to leave this machine for having failed there.
+    pub(super) fn leaves_for_failing(&self, unit: UnitIx, machine: MachineIx) -> bool {
+        let failures = &self.units[unit].failures;
+        let last = || failures.machines.last() == Some(&self.machines[machine].facts.id);
+        failures.leaves && last() && self.has_alternative(unit, machine)
+    }
+
+    /// Whether another machine can take a unit and all that must be with it.
+    fn has_alternative(&self, unit: UnitIx, machine: MachineIx) -> bool {
+        let group = self.group_of(unit);
+        self.candidates(&group).any(|other| other != machine && self.rejection_of(&group, other).is_none())
+    }
+
+    /// How lately one of these failed on a machine: 0 where none did.
+    pub(super) fn failed_lately(&self, members: &[UnitIx], machine: MachineIx) -> usize {
+        let id = &self.machines[machine].facts.id;
+        let rank = |unit: &UnitIx| self.units[*unit].failures.machines.iter().position(|at| at == id);
+        members.iter().filter_map(rank).map(|at| at + 1).max().unwrap_or(0)
+    }
+
+    /// The best machine for units of which some have failed; none where none has.
+    pub(super) fn find_after_failures(&self, members: &[UnitIx]) -> Option<Option<(MachineIx, Choice)>> {
+        let failed = members.iter().find(|unit| !self.units[**unit].failures.machines.is_empty())?;
+        let able = self.candidates(members).filter(|&machine| self.rejection_of(members, machine).is_none());
+        // Of those that are alike the first is taken, which is the least loaded.
+        let best = able.min_by_key(|&machine| self.failed_lately(members, machine));
+        Some(best.map(|machine| {
+            let why = match self.failed_lately(members, machine) {
+                0 => Choice::NotFailed { elsewhere: self.units[*failed].failures.machines.clone() },
+                _ => Choice::FailedLongestAgo,
+            };
+            (machine, why)
+        }))
+    }
+}
