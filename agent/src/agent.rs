@@ -6,6 +6,7 @@
 //! have come that far is anything started; units are then driven one by one through [`crate::reconcile`].
 
 mod ending;
+mod membership;
 mod outcome;
 mod publish;
 mod schedule;
@@ -27,6 +28,7 @@ use crate::effect::{DiskEffect, DiskEvent, Effect, Event, Memory, SystemdEffect,
 use crate::report::Report;
 
 use ending::Mode;
+pub use membership::Foreign;
 use publish::{Progress, Publisher};
 pub use standing::Standing;
 use store::Calls;
@@ -104,6 +106,10 @@ pub struct AgentStatus {
     pub acknowledged: u64,
     /// Whether systemd can be reached.
     pub systemd: bool,
+    /// What keeps the machine from taking part, as far as it was reported.
+    pub trouble: Option<Report>,
+    /// The store that was found instead of this machine's cluster's.
+    pub foreign: Option<Foreign>,
 }
 
 impl Agent {
@@ -146,6 +152,8 @@ impl Agent {
             generation: self.schedule.as_ref().map(|s| s.generation),
             acknowledged: self.memory.acknowledged,
             systemd: self.systemd,
+            trouble: self.trouble.clone().filter(|_| self.standing != Standing::Present),
+            foreign: self.foreign(),
         }
     }
 
@@ -243,6 +251,8 @@ impl StateMachine for Agent {
             Event::Systemd(event) => self.on_systemd(now, event, &mut out),
             Event::Disk(event) => self.on_disk(now, event, &mut out),
             Event::Tick => self.on_tick(now, &mut out),
+            Event::Accept { found } => self.join(now, found, &mut out),
+            Event::StopOrphan(unit) => self.stop_orphan(&unit),
             Event::Leave => self.leave(&mut out),
             Event::Detach => self.mode = Mode::Detaching,
         }

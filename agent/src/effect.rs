@@ -34,6 +34,13 @@ pub enum Event {
     Disk(DiskEvent),
     /// The wakeup time has come.
     Tick,
+    /// A person makes this machine a member of the cluster whose store it found, or of a new one in an empty store.
+    Accept {
+        /// The cluster that they saw.
+        found: Option<ClusterId>,
+    },
+    /// A person wants a unit stopped that this cluster did not ask for.
+    StopOrphan(UnitName),
     /// Stop and unload everything, then say [`Effect::Left`].
     Leave,
     /// Leave everything running, then say [`Effect::Left`].

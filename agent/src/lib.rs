@@ -17,11 +17,11 @@ mod shell;
 pub mod status;
 mod systemd;
 
-pub use agent::{Agent, AgentStatus, Standing};
+pub use agent::{Agent, AgentStatus, Foreign, Standing};
 pub use config::{AgentConfig, MachineFacts};
 pub use effect::{
     DiskEffect, DiskEvent, Effect, Event, Found, FoundUnit, Job, LinkUnit, Memory, Op, SystemdEffect, SystemdError,
     SystemdEvent, UnitReport,
 };
 pub use report::{Report, Severity};
-pub use shell::{AgentHandle, spawn};
+pub use shell::{AgentControl, AgentHandle, spawn};

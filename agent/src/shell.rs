@@ -5,9 +5,11 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use fleet_registry::record::ClusterId;
 use fleet_registry::session::SessionEvent;
 use fleet_registry::shell::{Input, StoreShell, drive};
 use fleet_registry::{Mono, Now, StateMachine, Store};
+use fleet_units::UnitName;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
 
@@ -59,9 +61,42 @@ impl AgentHandle {
         self.status.clone()
     }
 
+    /// For those who ask something of it, apart from its end.
+    #[must_use]
+    pub fn control(&self) -> AgentControl {
+        AgentControl { events: self.events.clone(), status: self.status.clone() }
+    }
+
     async fn reached(&self, progress: Progress) {
         // An error means that the agent has ended: nothing more is to be waited for.
         let _ = self.progress.clone().wait_for(|p| *p >= progress).await;
+    }
+}
+
+/// What people may ask of a running agent. Cloning is cheap.
+#[derive(Debug, Clone)]
+pub struct AgentControl {
+    events: UnboundedSender<Event>,
+    status: watch::Receiver<AgentStatus>,
+}
+
+impl AgentControl {
+    /// How things stand, now and with each change.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<AgentStatus> {
+        self.status.clone()
+    }
+
+    /// Makes this machine a member of the cluster whose store was found; [`AgentStatus::foreign`] tells when it is.
+    pub fn accept(&self, found: Option<ClusterId>) {
+        // An agent that has ended takes part in nothing.
+        let _ = self.events.send(Event::Accept { found });
+    }
+
+    /// Stops and removes an orphan; its state in the store tells when it is gone.
+    pub fn stop_orphan(&self, unit: UnitName) {
+        // As above.
+        let _ = self.events.send(Event::StopOrphan(unit));
     }
 }
 

@@ -19,8 +19,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::v2::{
-    BrakeAnswer, BrakeRequest, ClusterStatus, DestroyAnswer, DestroyRequest, ForgetAnswer, MachineList, OperateAnswer,
-    OperateRequest, UnitList, UnitStatus, UnitText, UnitsAnswer, UnitsRequest, WatchLine,
+    BrakeAnswer, BrakeRequest, ClusterStatus, DestroyAnswer, DestroyRequest, ForgetAnswer, JoinRequest, MachineList,
+    Membership, OperateAnswer, OperateRequest, OrphanRequest, UnitList, UnitStatus, UnitText, UnitsAnswer,
+    UnitsRequest, WatchLine,
 };
 use crate::{ApiError, Endpoint, ErrorEntity, paths, percent, v1};
 
@@ -228,6 +229,23 @@ impl Client {
     /// Releases the brake.
     pub async fn release_brake(&self) -> Result<BrakeAnswer, ApiError> {
         self.post(paths::V2_BRAKE, &BrakeRequest { release: true }).await
+    }
+
+    /// Which cluster the machine that is asked is a member of.
+    pub async fn membership(&self) -> Result<Membership, ApiError> {
+        self.get(paths::V2_JOIN).await
+    }
+
+    /// Makes the machine that is asked a member of the cluster whose registry it found.
+    pub async fn join(&self, request: &JoinRequest) -> Result<Membership, ApiError> {
+        self.post(paths::V2_JOIN, request).await
+    }
+
+    /// Begins to stop an orphan.
+    pub async fn stop_orphan(&self, request: &OrphanRequest) -> Result<(), ApiError> {
+        let request = self.encode(request)?;
+        self.call(Method::POST, paths::V2_STOP_ORPHAN, Some(request)).await?;
+        Ok(())
     }
 
     // How.

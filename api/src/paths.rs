@@ -27,6 +27,11 @@ pub const V2_CLUSTER: &str = "/fleet/v2/cluster";
 /// POST releases the brake.
 pub const V2_BRAKE: &str = "/fleet/v2/brake";
 
+/// Which cluster the machine is a member of: GET shows, POST accepts the one whose registry it found.
+pub const V2_JOIN: &str = "/fleet/v2/join";
+/// POST stops an orphan.
+pub const V2_STOP_ORPHAN: &str = "/fleet/v2/orphans/stop";
+
 /// One unit of API v1.
 pub fn v1_unit(name: &str) -> String {
     format!("{V1_UNITS}/{}", percent::encode(name))

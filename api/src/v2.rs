@@ -14,10 +14,16 @@
 //! | `POST /fleet/v2/machines/ID/forget` | – | [`ForgetAnswer`]; 409 while the machine is present |
 //! | `GET /fleet/v2/cluster` | – | [`ClusterStatus`] |
 //! | `POST /fleet/v2/brake` | [`BrakeRequest`] | [`BrakeAnswer`] |
+//! | `GET /fleet/v2/join` | – | [`Membership`] |
+//! | `POST /fleet/v2/join` | [`JoinRequest`] | [`Membership`]; 409 where that is not the registry that is there |
+//! | `POST /fleet/v2/orphans/stop` | [`OrphanRequest`] | `{}` |
+//!
+//! Any of them may be answered by 503 or 429 with `Retry-After`: then it may be asked again.
 
 mod change;
 mod cluster;
 mod machine;
+mod membership;
 mod operate;
 mod view;
 mod watch;
@@ -26,8 +32,11 @@ pub use change::{
     DestroyAnswer, DestroyOutcome, DestroyRequest, Destroyed, Outcome, UnitChange, UnitOutcome, UnitsAnswer,
     UnitsRequest,
 };
-pub use cluster::{BrakeView, ClusterStatus, LeaderView, LostMachine, Orphan, UnreadableRecord};
+pub use cluster::{
+    BrakeView, ClusterStatus, LeaderView, LostMachine, Orphan, RegistryView, Stopping, UnreadableRecord,
+};
 pub use machine::{MachineList, MachineRef, MachineView};
+pub use membership::{ForeignRegistry, JoinRequest, Membership, OrphanRequest};
 pub use operate::{
     BrakeAnswer, BrakeRequest, ForgetAnswer, MachineChange, MachineChanged, OperateAnswer, OperateRequest,
 };

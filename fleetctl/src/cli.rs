@@ -134,6 +134,9 @@ pub enum Command {
     /// Delete what is left of machines that will not come back
     #[command(help_template = COMMAND_HELP)]
     Forget(Machines),
+    /// Show whether this machine finds its own cluster's registry, or join the cluster whose registry it finds
+    #[command(help_template = COMMAND_HELP)]
+    Join(Join),
     /// Print the journal of a unit, whichever machine it is on
     #[command(help_template = COMMAND_HELP)]
     Journal(Journal),
@@ -152,6 +155,9 @@ pub enum Command {
     /// Look at one machine, or change it
     #[command(help_template = COMMAND_HELP)]
     Machine(Machine),
+    /// List or stop units that run under fleet and that the cluster did not ask for
+    #[command(help_template = COMMAND_HELP)]
+    Orphans(Orphans),
     /// Restart units, where they are
     #[command(help_template = COMMAND_HELP)]
     Restart(ChangeUnits),
@@ -284,6 +290,52 @@ pub struct Cluster {
     /// What to do
     #[arg(value_name = "ACTION", help_heading = "ARGUMENTS", value_enum, default_value_t = ClusterAction::Status)]
     pub action: ClusterAction,
+    /// Print it for programs
+    #[arg(long, short = 'o', value_name = "FORMAT", value_enum)]
+    pub output: Option<Format>,
+}
+
+/// How to print something for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// One JSON object
+    Json,
+}
+
+/// Whether to join.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "OPTIONS")]
+pub struct Join {
+    /// Make the machine whose fleetd is asked a member of the cluster whose registry it finds; without this, only show
+    /// what that would mean
+    #[arg(long)]
+    pub accept: bool,
+}
+
+/// What to do with orphans.
+#[derive(Args, Debug)]
+pub struct Orphans {
+    /// What to do; without it, they are listed.
+    #[command(subcommand)]
+    pub action: Option<OrphansAction>,
+}
+
+/// What to do with orphans.
+#[derive(Debug, Subcommand)]
+pub enum OrphansAction {
+    /// List them
+    #[command(help_template = COMMAND_HELP)]
+    List,
+    /// Stop orphans and remove their unit files; units of the cluster are refused
+    #[command(help_template = COMMAND_HELP)]
+    Stop {
+        /// Only on this machine: its id, the beginning of it, or its hostname
+        #[arg(long, value_name = "MACHINE")]
+        machine: Option<String>,
+        /// The orphans
+        #[arg(value_name = "UNIT", help_heading = "ARGUMENTS")]
+        units: Vec<String>,
+    },
 }
 
 /// What to do with the cluster.

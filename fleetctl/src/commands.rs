@@ -7,12 +7,14 @@ pub mod cordon;
 pub mod destroy;
 pub mod drain;
 pub mod forget;
+pub mod join;
 pub mod journal;
 pub mod list_machines;
 pub mod list_unit_files;
 pub mod list_units;
 pub mod load;
 pub mod machine;
+pub mod orphans;
 pub mod restart;
 pub mod start;
 pub mod status;
@@ -49,12 +51,14 @@ pub async fn run(command: &Command, settings: &Settings, output: &mut Output) ->
         Command::Destroy(arguments) => destroy::run(arguments, client, output).await,
         Command::Drain(arguments) => drain::run(arguments, client, output).await,
         Command::Forget(arguments) => forget::run(arguments, client, output).await,
+        Command::Join(arguments) => join::run(arguments, client, output).await,
         Command::Journal(arguments) => journal::run(arguments, client, output).await,
         Command::ListMachines(arguments) => list_machines::run(arguments, client, output).await,
         Command::ListUnitFiles(arguments) => list_unit_files::run(arguments, client, output).await,
         Command::ListUnits(arguments) => list_units::run(arguments, client, output).await,
         Command::Load(arguments) => load::run(arguments, client, output).await,
         Command::Machine(arguments) => machine::run(arguments, client, output).await,
+        Command::Orphans(arguments) => orphans::run(arguments, client, output).await,
         Command::Restart(arguments) => restart::run(arguments, client, output).await,
         Command::Start(arguments) => start::run(arguments, client, output).await,
         Command::Status(arguments) => status::run(arguments, client, output).await,

@@ -4,6 +4,7 @@
 //! asked of it. Ending comes in two kinds, which `ending` tells apart: a restart touches nothing, a stop drains.
 
 mod ending;
+mod health;
 mod machine;
 mod reach;
 mod registry;
@@ -36,6 +37,7 @@ use crate::peers::{self, Identity, Members, Peers};
 pub use registry::run_registry;
 
 use ending::{Departure, Parts};
+use health::RegistryHealth;
 use registry::Registry;
 
 /// Threads that work; most of the time fleetd waits.
@@ -83,7 +85,8 @@ async fn daemon(config: Config, passed: Vec<Passed>) -> anyhow::Result<()> {
     let peer_port = peer_listener.as_ref().and_then(|listener| listener.local_addr().ok()).map(|a| a.port());
     let facts = machine::facts(&config, peer_port, &identity)?;
     let registry = Registry::start(&config.registry).await?;
-    let store = connect(&config, registry.as_ref())?;
+    let etcd = connect(&config, registry.as_ref())?;
+    let store: Arc<dyn Store> = Arc::new(etcd.clone());
     let layout = Layout::new(&config.etcd.key_prefix);
     let timeout = config.etcd.request_timeout;
     let seed = machine::seed()?;
@@ -109,13 +112,21 @@ async fn daemon(config: Config, passed: Vec<Passed>) -> anyhow::Result<()> {
     .context("failed to start the agent")?;
 
     let tools = Arc::new(tools::Systemd { user: config.systemd_user });
-    let local = Local::new(facts.id.clone(), facts.address.clone().unwrap_or_default(), tools);
+    let address = facts.address.clone().unwrap_or_default();
+    let local = Local::new(facts.id.clone(), address, Arc::new(agent.control()), tools);
+    let health = RegistryHealth {
+        store: etcd,
+        endpoints: registry.as_ref().map_or_else(|| config.etcd.servers.clone(), |registry| vec![registry.endpoint()]),
+        embedded: registry.is_some(),
+        reach: reach.clone(),
+    };
     let cluster_config = ClusterConfig { layout: layout.clone(), timeout, seed, advice: Some(advice) };
     let fresh = reach.clone();
     let api = Api {
         cluster: Cluster::new(Arc::clone(&store), cluster_config, Arc::new(move || fresh.is_fresh())),
         peers: Peers::new(Arc::clone(&identity)),
         local: local.clone(),
+        registry: Arc::new(health),
         token_limit: config.token_limit,
     };
     let (stop, stopped) = watch::channel(false);
@@ -234,7 +245,7 @@ async fn listen_for_peers(config: &Config) -> Option<TcpListener> {
     }
 }
 
-fn connect(config: &Config, registry: Option<&Registry>) -> anyhow::Result<Arc<dyn Store>> {
+fn connect(config: &Config, registry: Option<&Registry>) -> anyhow::Result<EtcdStore> {
     let etcd = &config.etcd;
     let endpoints = registry.map_or_else(|| etcd.servers.clone(), |registry| vec![registry.endpoint()]);
     if registry.is_none() {
@@ -249,5 +260,5 @@ fn connect(config: &Config, registry: Option<&Registry>) -> anyhow::Result<Arc<d
         request_timeout: etcd.request_timeout,
         ..EtcdConfig::default()
     })?;
-    Ok(Arc::new(store))
+    Ok(store)
 }

@@ -24,8 +24,10 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use fleet_api::v2::RegistryView;
 use fleet_registry::store::StoreError;
 use futures::FutureExt;
+use futures::future::BoxFuture;
 
 use crate::cluster::Cluster;
 use crate::local::Local;
@@ -44,6 +46,12 @@ pub use sockets::{ApiSocket, Passed, open, passed_by_systemd};
 /// The version that is told to clients.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// How the registry is, as this fleetd reaches it.
+pub trait Health: Send + Sync {
+    /// Looks.
+    fn view(&self) -> BoxFuture<'_, RegistryView>;
+}
+
 /// What the handlers work with.
 #[derive(Clone)]
 pub struct Api {
@@ -53,6 +61,8 @@ pub struct Api {
     pub peers: Peers,
     /// This machine.
     pub local: Local,
+    /// How the registry is.
+    pub registry: Arc<dyn Health>,
     /// Page size of version 1.
     pub token_limit: u16,
 }

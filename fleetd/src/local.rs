@@ -8,14 +8,16 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
+use fleet_agent::{AgentControl, AgentStatus};
 use fleet_api::v2::{MachineRef, UnitStatus};
+use fleet_registry::record::ClusterId;
 use fleet_units::{MachineId, UnitName};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::http::{Failure, Query};
 
@@ -66,6 +68,12 @@ pub fn status_path(name: &UnitName) -> String {
     unit_path(name, "status")
 }
 
+/// Path of the request to stop an orphan, on the channel between fleetds.
+#[must_use]
+pub fn stop_orphan_path(name: &UnitName) -> String {
+    unit_path(name, "stop-orphan")
+}
+
 /// Names of units hold no character that a path may not, but for the backslash.
 fn unit_path(name: &UnitName, what: &str) -> String {
     format!("/peer/v1/units/{}/{what}", name.as_str().replace('\\', "%5C"))
@@ -80,6 +88,32 @@ pub trait UnitTools: Send + Sync {
     fn status<'a>(&'a self, name: &'a UnitName) -> BoxFuture<'a, io::Result<(String, i32)>>;
 }
 
+/// This machine's agent, as far as people ask something of it.
+pub trait Member: Send + Sync {
+    /// How the machine stands with its cluster, now and with each change.
+    fn status(&self) -> watch::Receiver<AgentStatus>;
+
+    /// Makes it a member of the cluster whose registry was found.
+    fn accept(&self, found: Option<ClusterId>);
+
+    /// Stops an orphan.
+    fn stop_orphan(&self, unit: UnitName);
+}
+
+impl Member for AgentControl {
+    fn status(&self) -> watch::Receiver<AgentStatus> {
+        self.status()
+    }
+
+    fn accept(&self, found: Option<ClusterId>) {
+        self.accept(found);
+    }
+
+    fn stop_orphan(&self, unit: UnitName) {
+        self.stop_orphan(unit);
+    }
+}
+
 /// Pieces of a journal.
 pub type JournalStream = BoxStream<'static, io::Result<Bytes>>;
 
@@ -90,6 +124,8 @@ pub struct Local {
     pub machine: MachineId,
     /// Its address for people.
     pub address: String,
+    /// Its agent.
+    pub agent: Arc<dyn Member>,
     tools: Arc<dyn UnitTools>,
     processes: Arc<Semaphore>,
 }
@@ -97,8 +133,8 @@ pub struct Local {
 impl Local {
     /// This machine, whose systemd is asked with these tools.
     #[must_use]
-    pub fn new(machine: MachineId, address: String, tools: Arc<dyn UnitTools>) -> Self {
-        Self { machine, address, tools, processes: Arc::new(Semaphore::new(PROCESSES)) }
+    pub fn new(machine: MachineId, address: String, agent: Arc<dyn Member>, tools: Arc<dyn UnitTools>) -> Self {
+        Self { machine, address, agent, tools, processes: Arc::new(Semaphore::new(PROCESSES)) }
     }
 
     /// A place for one more process.
@@ -135,6 +171,7 @@ impl Local {
         Router::new()
             .route("/peer/v1/units/{name}/journal", get(peer_journal))
             .route("/peer/v1/units/{name}/status", get(peer_status))
+            .route("/peer/v1/units/{name}/stop-orphan", post(peer_stop_orphan))
             .fallback(|| async { Failure::not_found("") })
             .with_state(self)
     }
@@ -154,6 +191,16 @@ async fn peer_status(
     name: Result<Path<String>, PathRejection>,
 ) -> Result<Json<UnitStatus>, Failure> {
     local.status(&path_name(name)?).await
+}
+
+async fn peer_stop_orphan(
+    State(local): State<Local>,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Json<serde_json::Value>, Failure> {
+    let name = path_name(name)?;
+    tracing::info!("an operator, who asked another machine's fleetd, wants the orphan {name} stopped");
+    local.agent.stop_orphan(name);
+    Ok(Json(serde_json::json!({})))
 }
 
 /// The name of a unit in a path.

@@ -11,5 +11,5 @@ mod keep_alive;
 mod rpc;
 mod watch;
 
-pub use client::EtcdStore;
+pub use client::{EtcdHealth, EtcdStore};
 pub use config::{Credentials, EtcdConfig, EtcdConfigError, TlsFiles};

@@ -170,6 +170,10 @@ impl Agent {
         let Some(unit) = self.units.get_mut(name) else { return };
         if unit.report.as_ref() != Some(&report) {
             unit.report = Some(report);
+            if unit.wanted.is_some() && unit.held.is_some() && !unit.is_own(self.cluster.as_ref()) {
+                // An orphan that has ended is not in the way any more.
+                self.work.dirty.insert(name.clone());
+            }
             self.publish_soon(name, now.mono);
         }
     }

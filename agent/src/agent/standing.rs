@@ -124,11 +124,7 @@ impl Agent {
         match result {
             Ok(cluster) if cluster != self.cluster => {
                 self.cluster = cluster;
-                self.memory = Memory::default();
-                self.schedule = None;
-                for unit in self.units.values_mut() {
-                    (unit.wanted, unit.unlisted) = (None, false);
-                }
+                self.forget_schedule();
             }
             Ok(_) => {}
             Err(why) => self.say(Report::DiskTrouble { what: "the cluster's id cannot be read".into(), why }, out),
@@ -214,7 +210,7 @@ impl Agent {
         }
     }
 
-    fn remember_cluster(&mut self, id: ClusterId, out: &mut Vec<Effect>) {
+    pub(super) fn remember_cluster(&mut self, id: ClusterId, out: &mut Vec<Effect>) {
         self.cluster = Some(id.clone());
         self.memory = Memory::default();
         out.push(Effect::Disk(DiskEffect::WriteCluster(id)));

@@ -44,6 +44,8 @@ pub(super) struct Unit {
     /// What went wrong with its note, until one can be written.
     pub note_error: String,
     pub report: Option<UnitReport>,
+    /// It is an orphan, and a person wants it stopped.
+    pub condemned: bool,
     /// The schedule does not list it, or another of its name: it is on its way out for that.
     pub unlisted: bool,
 }
@@ -97,7 +99,7 @@ impl Unit {
         if self.error.is_empty() { &self.note_error } else { &self.error }
     }
 
-    /// Whether it is of this cluster. What is not is shown, and left alone until the schedule wants its name.
+    /// Whether it is of this cluster. What is not is an orphan.
     pub(super) fn is_own(&self, cluster: Option<&ClusterId>) -> bool {
         self.held.is_some() && self.cluster.is_some() && self.cluster.as_ref() == cluster
     }

@@ -12,6 +12,7 @@ use fleet_registry::{Mono, Now};
 use fleet_units::{UnitFile, UnitName};
 
 use super::ending::Mode;
+use super::membership::Fate;
 use super::unit::{Running, Unit};
 use super::{Agent, Local, Standing};
 use crate::effect::{DiskEffect, Effect, Job, LinkUnit, Op, SystemdEffect};
@@ -113,11 +114,16 @@ impl Agent {
         let leaving = self.mode == Mode::Leaving;
         let Some(unit) = self.units.get_mut(name) else { return };
         let wanted = if leaving { None } else { unit.wanted.clone() };
-        let orphan = unit.held.is_some() && !unit.is_own(self.cluster.as_ref());
-        if orphan && wanted.is_none() {
-            return;
+        let mut aim = wanted.clone();
+        if unit.held.is_some() && !unit.is_own(self.cluster.as_ref()) {
+            match (unit.fate(wanted.as_ref()), &wanted) {
+                (Fate::Stopped, _) => aim = None,
+                (Fate::Adopted, Some(wanted)) if may_build => unit.adopt_as(wanted, self.cluster.clone()),
+                (Fate::InTheWay, _) => return self.show_in_the_way(now, name, out),
+                (Fate::Left | Fate::Adopted, _) => return,
+            }
         }
-        let Some(action) = reconcile::next(wanted.as_ref(), unit.held.as_ref()) else {
+        let Some(action) = reconcile::next(aim.as_ref(), unit.held.as_ref()) else {
             // What could not be noted need not be any more.
             unit.note_error.clear();
             if unit.held.is_none() && unit.wanted.is_none() && unit.running.is_none() {
@@ -141,7 +147,7 @@ impl Agent {
             return;
         }
         unit.retry_at = None;
-        self.perform(now, name, action, wanted, out);
+        self.perform(now, name, action, aim, out);
     }
 
     fn perform(&mut self, now: Now, name: &UnitName, action: Action, aim: Option<Assignment>, out: &mut Vec<Effect>) {
@@ -285,6 +291,7 @@ impl Agent {
         let cluster = self.cluster.clone();
         let Some(unit) = self.units.get_mut(name) else { return };
         unit.held = reconcile::after(running.action, outcome, running.aim.as_ref(), unit.held.take());
+        unit.condemned &= unit.held.is_some();
         (unit.failures, unit.retry_at) = (0, None);
         if !running.action.notes() {
             unit.error.clear();

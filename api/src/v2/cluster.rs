@@ -38,9 +38,60 @@ pub struct ClusterStatus {
     /// Units that run under fleet and that this cluster did not ask for. They are left alone.
     #[serde(default)]
     pub orphans: Vec<Orphan>,
+    /// Units that are being stopped.
+    #[serde(default)]
+    pub stopping: Vec<Stopping>,
     /// Records that cannot be read. They are left alone.
     #[serde(default)]
     pub unreadable: Vec<UnreadableRecord>,
+    /// The registry as the machine that is asked reaches it.
+    #[serde(default)]
+    pub registry: RegistryView,
+    /// What keeps the machine that is asked from taking part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub here: Option<String>,
+}
+
+/// The registry as one machine reaches it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RegistryView {
+    /// Where it is looked for.
+    #[serde(default)]
+    pub endpoints: Vec<String>,
+    /// It runs inside the fleetd that is asked.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub embedded: bool,
+    /// How long the last keep-alive took to be answered, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<u64>,
+    /// How long ago that was, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_ms: Option<u64>,
+    /// What it says of itself: its version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The size of its database, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Its own alarms, such as NOSPACE: a database that has reached its quota takes no writes.
+    #[serde(default)]
+    pub alarms: Vec<String>,
+}
+
+/// A unit that a machine is stopping.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stopping {
+    /// The unit.
+    pub unit: String,
+    /// Where.
+    pub machine: MachineRef,
+    /// Since when, in milliseconds since 1970.
+    pub since: u64,
+    /// How long it may take, in milliseconds; absent where its own time-out sets no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_ms: Option<u64>,
 }
 
 /// Who leads.
@@ -95,6 +146,12 @@ pub struct Orphan {
     pub unit: String,
     /// Where it runs.
     pub machine: MachineRef,
+    /// systemd's ActiveState there.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub active: String,
+    /// When that last changed, in milliseconds since 1970; 0 where it never did.
+    #[serde(default)]
+    pub since: u64,
 }
 
 /// A record that cannot be read.

@@ -52,6 +52,9 @@ pub struct MachineView {
     /// It has come back and carries out its schedule; it is given nothing new until then.
     #[serde(default)]
     pub catching_up: bool,
+    /// Its fleetd is being stopped for good: what it has moves away.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub leaving: bool,
     /// It is given nothing new.
     #[serde(default)]
     pub cordoned: bool,

@@ -5,20 +5,26 @@ use std::io::Write;
 use std::time::Duration;
 
 use fleet_api::Client;
-use fleet_api::v2::{BrakeView, ClusterStatus, MachineRef, MachineView};
+use fleet_api::v2::{BrakeView, ClusterStatus, MachineRef, MachineView, RegistryView, Stopping};
 
-use crate::cli::{Cluster, ClusterAction};
+use crate::cli::{Cluster, ClusterAction, Format};
 use crate::error::CommandError;
 use crate::fields;
 use crate::output::Output;
 use crate::table;
+
+/// How much the clocks of two machines may differ before a stop counts as hung.
+const CLOCKS_MS: u64 = 10_000;
 
 /// Shows the cluster as a whole. Ends with 1 where something is wrong.
 pub async fn run(arguments: &Cluster, client: &Client, output: &mut Output) -> Result<u8, CommandError> {
     let ClusterAction::Status = arguments.action;
     let status = client.cluster().await.map_err(CommandError::doing("Error retrieving the cluster's status"))?;
     let findings = findings(&status);
-    output.out().write_all(render(&status, &findings).as_bytes())?;
+    match arguments.output {
+        None => output.out().write_all(render(&status, &findings).as_bytes())?,
+        Some(Format::Json) => writeln!(output.out(), "{}", json(&status, &findings))?,
+    }
     Ok(u8::from(findings.iter().any(|finding| finding.is_wrong)))
 }
 
@@ -29,6 +35,15 @@ pub struct Finding {
     pub is_wrong: bool,
     /// In words, with what to do.
     pub words: String,
+}
+
+/// The status as fleetd tells it, with what is found in it.
+pub fn json(status: &ClusterStatus, findings: &[Finding]) -> serde_json::Value {
+    let findings =
+        findings.iter().map(|finding| serde_json::json!({"wrong": finding.is_wrong, "words": finding.words}));
+    let mut object = serde_json::json!(status);
+    object["findings"] = findings.collect();
+    object
 }
 
 /// What is printed: a line for each fact, then one for each finding.
@@ -44,11 +59,13 @@ pub fn render(status: &ClusterStatus, findings: &[Finding]) -> String {
     let rows = [
         ["cluster", status.id.as_deref().unwrap_or("unknown")],
         ["registry", &registry],
+        ["", &registry_words(&status.registry)],
         ["leader", &leader],
         ["standbys", &machines(&status.standbys)],
         ["machines", &count(status)],
         ["brake", if status.brake.is_some() { "on" } else { "off" }],
     ];
+    let rows: Vec<_> = rows.into_iter().filter(|[_, value]| !value.is_empty()).collect();
     let mut text = table::render(&rows);
     for finding in findings {
         let kind = if finding.is_wrong { "WRONG" } else { "NOTE" };
@@ -66,6 +83,12 @@ pub fn findings(status: &ClusterStatus) -> Vec<Finding> {
         let why = status.why.as_deref().unwrap_or("no answer");
         found.push(wrong(format!("fleetd has lost touch with the registry, so this may be old: {why}")));
     }
+    if let Some(why) = &status.here {
+        found.push(wrong(format!("the machine that is asked does not take part: {why}")));
+    }
+    for alarm in &status.registry.alarms {
+        found.push(wrong(format!("the registry has an alarm: {alarm}")));
+    }
     if status.id.is_none() {
         found.push(wrong("the registry holds no id of the cluster: no fleetd has started on it".to_owned()));
     }
@@ -82,9 +105,20 @@ pub fn findings(status: &ClusterStatus) -> Vec<Finding> {
     for orphan in &status.orphans {
         let machine = fields::machine(&orphan.machine, false);
         found.push(wrong(format!(
-            "{} runs on {machine} without this cluster having asked for it; it is left alone",
-            orphan.unit
+            "{} runs on {machine} without this cluster having asked for it; it is left alone until \"fleetctl orphans \
+             stop {}\"",
+            orphan.unit, orphan.unit
         )));
+    }
+    for stopping in &status.stopping {
+        let machine = fields::machine(&stopping.machine, false);
+        let (since, is_hung) = (age(status.now, stopping.since), is_hung(status.now, stopping));
+        let words = format!("{} has been stopping on {machine} for {since}", stopping.unit);
+        found.push(match stopping.limit_ms {
+            Some(limit) if is_hung => wrong(format!("{words}, longer than its own limit of {}", age(limit, 0))),
+            Some(limit) => note(format!("{words}; its own limit is {}", age(limit, 0))),
+            None => note(format!("{words}; its own time-out sets no limit")),
+        });
     }
     for lost in &status.lost {
         let id = fields::machine_id(&lost.id, false);
@@ -100,12 +134,37 @@ pub fn findings(status: &ClusterStatus) -> Vec<Finding> {
         } else if machine.cordoned {
             found.push(note(format!("machine {shown} is cordoned")));
         }
-        if machine.catching_up {
+        if machine.leaving {
+            found.push(note(format!(
+                "machine {shown} is leaving: its fleetd is being stopped, and gives its units back"
+            )));
+        } else if machine.catching_up {
             found.push(note(format!("machine {shown} is catching up, and is given nothing new until it has")));
         }
     }
     found.extend(version_skew(&status.machines).map(note));
     found
+}
+
+/// Whether a unit should have stopped by now: its machine's clock may differ from the server's by some seconds.
+fn is_hung(now: u64, stopping: &Stopping) -> bool {
+    stopping.limit_ms.is_some_and(|limit| now > stopping.since.saturating_add(limit).saturating_add(CLOCKS_MS))
+}
+
+/// The registry as the machine that is asked reaches it; empty where it says nothing.
+fn registry_words(registry: &RegistryView) -> String {
+    let mut words = Vec::new();
+    if registry.embedded {
+        words.push("inside the fleetd that is asked".to_owned());
+    } else if !registry.endpoints.is_empty() {
+        words.push(format!("etcd at {}", registry.endpoints.join(", ")));
+    }
+    words.extend(registry.version.as_ref().map(|version| format!("version {version}")));
+    words.extend(registry.size.map(|bytes| format!("{:.1} MB", bytes as f64 / 1e6)));
+    if let (Some(latency), Some(answered)) = (registry.latency_ms, registry.answered_ms) {
+        words.push(format!("last keep-alive {:.1} s ago, answered in {latency} ms", answered as f64 / 1e3));
+    }
+    words.join(", ")
 }
 
 /// Which machines run which version, where there is more than one.

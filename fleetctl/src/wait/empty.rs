@@ -122,7 +122,7 @@ mod tests {
     }
 
     fn emptying(units: Vec<UnitView>) -> Emptying {
-        let orphan = Orphan { unit: "orphan.service".into(), machine: reference("m1") };
+        let orphan = Orphan { unit: "orphan.service".into(), machine: reference("m1"), ..Orphan::default() };
         let mut emptying = Emptying::new(["m1".to_owned()], &[orphan]);
         assert!(!emptying.is_over(), "nothing is known yet");
         emptying.observe(WatchLine::Snapshot { revision: 1, units });

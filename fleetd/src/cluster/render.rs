@@ -162,6 +162,7 @@ impl Picture {
                 metadata: self.metadata(id),
                 version: machine.version.clone(),
                 catching_up: machine.catching_up,
+                leaving: machine.leaving,
                 cordoned: operator.is_some_and(|o| o.cordoned),
                 draining: operator.is_some_and(|o| o.draining),
                 carries_registry: machine.carries_registry,

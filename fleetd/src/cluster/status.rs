@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use fleet_api::v2::{BrakeView, ClusterStatus, LeaderView, LostMachine, Orphan, UnreadableRecord};
+use fleet_api::v2::{
+    BrakeView, ClusterStatus, LeaderView, LostMachine, Orphan, RegistryView, Stopping, UnreadableRecord,
+};
 use fleet_registry::record::{BrakeRecord, StateRecord, WallMillis};
-use fleet_units::MachineId;
+use fleet_units::{MachineId, UnitName};
 
 use super::{Picture, Status};
 
@@ -30,6 +32,9 @@ impl Picture {
             lost: self.known_machines().filter(|id| !view.machines.contains_key(*id)).map(|id| self.lost(id)).collect(),
             brake: view.brake.as_ref().map(|brake| self.brake(&brake.value)),
             orphans: self.orphans(),
+            stopping: self.stopping(),
+            registry: RegistryView::default(),
+            here: None,
             unreadable: unreadable.map(|(key, why)| UnreadableRecord { key: key.clone(), why: why.clone() }).collect(),
         }
     }
@@ -75,7 +80,34 @@ impl Picture {
     fn orphans(&self) -> Vec<Orphan> {
         let states = self.view.states.iter().flat_map(|(name, by)| by.iter().map(move |(id, state)| (name, id, state)));
         let orphans = states.filter(|(_, id, state)| self.view.machines.contains_key(*id) && is_orphan(&state.value));
-        orphans.map(|(name, id, _)| Orphan { unit: name.to_string(), machine: self.machine_ref(id) }).collect()
+        let shown = |name: &UnitName, id: &MachineId, state: &StateRecord| Orphan {
+            unit: name.to_string(),
+            machine: self.machine_ref(id),
+            active: state.active.clone(),
+            since: state.since,
+        };
+        orphans.map(|(name, id, state)| shown(name, id, &state.value)).collect()
+    }
+
+    /// Whether a machine that is present says that it did not load the unit for this cluster.
+    #[must_use]
+    pub fn has_orphan(&self, unit: &UnitName, id: &MachineId) -> bool {
+        let state = self.view.states.get(unit).and_then(|states| states.get(id));
+        self.view.machines.contains_key(id) && state.is_some_and(|state| is_orphan(&state.value))
+    }
+
+    /// What machines that are present are stopping, as systemd says there, by unit and machine.
+    fn stopping(&self) -> Vec<Stopping> {
+        let states = self.view.states.iter().flat_map(|(name, by)| by.iter().map(move |(id, state)| (name, id, state)));
+        let stopping = states
+            .filter(|(_, id, state)| self.view.machines.contains_key(*id) && state.value.active == "deactivating");
+        let shown = |name: &UnitName, id: &MachineId, state: &StateRecord| Stopping {
+            unit: name.to_string(),
+            machine: self.machine_ref(id),
+            since: state.since,
+            limit_ms: state.stop_bound_ms,
+        };
+        stopping.map(|(name, id, state)| shown(name, id, &state.value)).collect()
     }
 }
 

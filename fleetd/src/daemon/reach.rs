@@ -26,6 +26,8 @@ pub(super) struct Reach {
 struct Acknowledged {
     at: Instant,
     ttl: Duration,
+    /// How long the answer took.
+    latency: Option<Duration>,
 }
 
 impl Reach {
@@ -38,6 +40,14 @@ impl Reach {
     /// nothing to go by.
     pub(super) fn is_fresh(&self) -> bool {
         self.lease.borrow().is_none_or(|lease| lease.at.elapsed() < lease.ttl / 2)
+    }
+}
+
+impl Reach {
+    /// How long the last keep-alive took to be answered, and how long ago that was.
+    pub(super) fn last_answer(&self) -> Option<(Duration, Duration)> {
+        let lease = *self.lease.borrow();
+        lease.and_then(|lease| Some((lease.latency?, lease.at.elapsed())))
     }
 }
 
@@ -79,10 +89,11 @@ pub(super) fn follow(
                         tracing::info!("the registry answers, after {} ms", since.elapsed().as_millis());
                         show("in touch with the registry");
                     }
-                    known.send_replace(Some(Acknowledged { at: Instant::now(), ttl }));
+                    known.send_replace(Some(Acknowledged { at: Instant::now(), ttl, latency: None }));
                 }
-                Some(SessionEvent::Acknowledged { ttl, .. }) => {
-                    known.send_replace(Some(Acknowledged { at: Instant::now(), ttl }));
+                Some(SessionEvent::Acknowledged { ttl, sent, received, .. }) => {
+                    let latency = Some(received.saturating_sub(sent));
+                    known.send_replace(Some(Acknowledged { at: Instant::now(), ttl, latency }));
                 }
                 Some(SessionEvent::Lost { .. }) => {
                     tracing::warn!("this machine's lease is lost: the registry did not answer for its whole length");

@@ -1,6 +1,7 @@
 //! The API over real HTTP on a unix socket, with a memory store behind it: real handlers, real store semantics.
 
 mod bad_input;
+mod join;
 mod journal;
 mod load;
 mod operate;
@@ -14,10 +15,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
+use fleet_agent::{AgentStatus, Standing};
 use fleet_registry::memory::MemoryStore;
 use fleet_registry::record::{
-    AppliedRecord, Assignment, ContentKey, Extra, FORMAT, MachineRecord, PeerEndpoint, Record, ScheduleRecord,
-    StateRecord, Target,
+    AppliedRecord, Assignment, ClusterId, ContentKey, Extra, FORMAT, MachineRecord, PeerEndpoint, Record,
+    ScheduleRecord, StateRecord, Target,
 };
 use fleet_registry::store::{
     Answer, DeleteRequest, ErrorKind, Operation, PutRequest, Request, StoreError, TxnRequest, WatchRequest, WatchStream,
@@ -82,12 +84,62 @@ impl UnitTools for Shell {
     }
 }
 
+/// A registry that says nothing of itself.
+struct Unasked;
+
+impl super::Health for Unasked {
+    fn view(&self) -> BoxFuture<'_, fleet_api::v2::RegistryView> {
+        Box::pin(async { fleet_api::v2::RegistryView::default() })
+    }
+}
+
+/// Stands for the agent, with what it was asked.
+#[derive(Clone)]
+struct Member {
+    status: watch::Sender<AgentStatus>,
+    asked: watch::Sender<Vec<String>>,
+}
+
+impl Member {
+    fn new() -> Self {
+        let status = AgentStatus {
+            adopted: true,
+            standing: Standing::Present,
+            cluster: Some(ClusterId("ours".into())),
+            generation: None,
+            acknowledged: 0,
+            systemd: true,
+            trouble: None,
+            foreign: None,
+        };
+        Self { status: watch::Sender::new(status), asked: watch::Sender::new(Vec::new()) }
+    }
+}
+
+impl crate::local::Member for Member {
+    fn status(&self) -> watch::Receiver<AgentStatus> {
+        self.status.subscribe()
+    }
+
+    /// It does as it is told.
+    fn accept(&self, found: Option<ClusterId>) {
+        self.status.send_modify(|status| {
+            (status.cluster, status.foreign) = (found.or_else(|| Some(ClusterId("new".into()))), None);
+        });
+    }
+
+    fn stop_orphan(&self, unit: UnitName) {
+        self.asked.send_modify(|asked| asked.push(unit.to_string()));
+    }
+}
+
 /// A served API and the store behind it.
 struct Served {
     store: Switched,
     layout: Layout,
     path: PathBuf,
     door: Door,
+    agent: Member,
     _directory: tempfile::TempDir,
     _stop: watch::Sender<bool>,
 }
@@ -129,19 +181,21 @@ impl Served {
             seed: 1,
             advice: Some("set etcd_servers".to_owned()),
         };
+        let agent = Member::new();
         let identity = Identity::load_or_make(directory.path()).unwrap();
-        let local = Local::new(machine("m1"), "192.0.2.1".into(), Arc::new(Shell));
+        let local = Local::new(machine("m1"), "192.0.2.1".into(), Arc::new(agent.clone()), Arc::new(Shell));
         let api = Api {
             cluster: Cluster::new(Arc::new(store.clone()), config, Arc::new(|| true)),
             peers: Peers::new(Arc::new(identity)),
             local,
+            registry: Arc::new(Unasked),
             token_limit: 3,
         };
         let socket: ApiSocket = open(&ListenAddress::Unix(path.clone())).await.unwrap();
         let (stop, stopped) = watch::channel(false);
         let door = Door::new(limits.clone());
         tokio::spawn(serve(socket, router(api, &limits), door.clone(), stopped));
-        Self { store, layout, path, door, _directory: directory, _stop: stop }
+        Self { store, layout, path, door, agent, _directory: directory, _stop: stop }
     }
 
     fn client(&self) -> fleet_api::Client {

@@ -2,6 +2,7 @@
 
 mod change;
 mod cluster;
+mod join;
 mod list;
 mod operate;
 mod pieces;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::{get, post};
-use fleet_api::paths::{V2_BRAKE, V2_CLUSTER, V2_DESTROY, V2_MACHINES, V2_UNITS};
+use fleet_api::paths::{V2_BRAKE, V2_CLUSTER, V2_DESTROY, V2_JOIN, V2_MACHINES, V2_STOP_ORPHAN, V2_UNITS};
 
 use super::{Api, Failure};
 
@@ -27,6 +28,8 @@ pub(super) fn routes() -> Router<Arc<Api>> {
         .route(&format!("{V2_MACHINES}/{{id}}/forget"), post(operate::forget))
         .route(V2_CLUSTER, get(cluster::status))
         .route(V2_BRAKE, post(operate::brake))
+        .route(V2_JOIN, get(join::membership).post(join::join))
+        .route(V2_STOP_ORPHAN, post(join::stop_orphan))
         .route(&format!("{V2_UNITS}/{{name}}/text"), get(list::text))
         .route(&format!("{V2_UNITS}/{{name}}/status"), get(remote::status))
         .route(&format!("{V2_UNITS}/{{name}}/journal"), get(remote::journal))

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use fleet_registry::record::PeerEndpoint;
-use hyper::Request;
 use hyper::body::Incoming;
+use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use nix::sys::socket::{setsockopt, sockopt};
 use rustls::pki_types::ServerName;
@@ -63,6 +63,19 @@ impl Peers {
     /// # Errors
     /// When there is no connection or no answer in time.
     pub async fn get(&self, endpoint: &PeerEndpoint, path: &str) -> Result<hyper::Response<Incoming>, PeerError> {
+        self.call(Method::GET, endpoint, path).await
+    }
+
+    /// As [`Peers::get`], with another method.
+    ///
+    /// # Errors
+    /// As there; it may have been done all the same.
+    pub async fn call(
+        &self,
+        method: Method,
+        endpoint: &PeerEndpoint,
+        path: &str,
+    ) -> Result<hyper::Response<Incoming>, PeerError> {
         let address = &endpoint.address;
         let no_connection = |why: String| PeerError::Connect { address: address.clone(), why };
         let stream = tokio::time::timeout(CONNECT, self.connect(endpoint))
@@ -74,7 +87,8 @@ impl Peers {
             let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
             // It ends with the answer's body, or with the other end.
             tokio::spawn(connection);
-            let request = Request::get(path).header(hyper::header::HOST, address).body(Body::empty());
+            let request =
+                Request::builder().method(method).uri(path).header(hyper::header::HOST, address).body(Body::empty());
             match request {
                 Ok(request) => Ok(sender.send_request(request).await?),
                 Err(error) => Err(Box::<dyn std::error::Error + Send + Sync>::from(error)),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use etcd_client::proto::{
     PbCompactionRequest, PbCompactionResponse, PbLeaseGrantRequest, PbLeaseGrantResponse, PbLeaseLeasesRequest,
     PbLeaseLeasesResponse, PbLeaseRevokeRequest, PbLeaseRevokeResponse, PbLeaseTimeToLiveRequest,
-    PbLeaseTimeToLiveResponse, PbRangeRequest, PbRangeResponse, PbTxnRequest, PbTxnResponse,
+    PbLeaseTimeToLiveResponse, PbRangeRequest, PbRangeResponse, PbStatusRequest, PbStatusResponse, PbTxnRequest,
+    PbTxnResponse,
 };
 use futures::stream;
 
@@ -15,6 +16,17 @@ use super::rpc::{Retry, Rpc};
 use super::watch::Watch;
 use crate::store::{Answer, Request, Response, ResponseBody, Store, StoreError, WatchRequest, WatchStream};
 use crate::wire::header_from;
+
+/// What an etcd says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EtcdHealth {
+    /// Its version.
+    pub version: String,
+    /// Size of its database, in bytes.
+    pub size: u64,
+    /// Its alarms, and what else is wrong with it: `memberID:… alarm:NOSPACE`.
+    pub alarms: Vec<String>,
+}
 
 /// A client of etcd. Clones share connections.
 #[derive(Debug, Clone)]
@@ -32,6 +44,18 @@ impl EtcdStore {
     /// Options that cannot work.
     pub fn connect(config: EtcdConfig) -> Result<Self, EtcdConfigError> {
         Ok(Self { rpc: Arc::new(Rpc::new(config)?), keep_alive: Arc::default() })
+    }
+
+    /// What the endpoint in use says of itself.
+    ///
+    /// # Errors
+    ///
+    /// When none answers, or it does not say.
+    pub async fn health(&self) -> Result<EtcdHealth, StoreError> {
+        let request = PbStatusRequest::default();
+        let answer: PbStatusResponse = self.rpc.unary("/etcdserverpb.Maintenance/Status", request, Retry::Safe).await?;
+        let size = u64::try_from(answer.db_size).unwrap_or_default();
+        Ok(EtcdHealth { version: answer.version, size, alarms: answer.errors })
     }
 
     async fn carry_out(&self, request: Request) -> Result<Response, StoreError> {

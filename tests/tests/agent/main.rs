@@ -2,5 +2,6 @@
 
 mod chaos;
 mod cluster;
+mod membership;
 mod units;
 mod world;

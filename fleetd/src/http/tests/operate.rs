@@ -11,7 +11,7 @@ use super::{Served, content, machine};
 
 impl Served {
     /// A record as it is stored.
-    async fn stored<R: Record>(&self, key: Key) -> Option<R> {
+    pub(super) async fn stored<R: Record>(&self, key: Key) -> Option<R> {
         let range = RangeRequest::key(self.layout.encode(&key));
         let response = self.store.store.call(Request::Range(range)).await.unwrap();
         let ResponseBody::Range(range) = response.body else { panic!("{response:?}") };

@@ -13,5 +13,8 @@ use crate::time::wall;
 pub(super) async fn status(State(api): State<Arc<Api>>) -> Result<Json<ClusterStatus>, Failure> {
     let handle = api.cluster.known().await?;
     let status = handle.status();
-    Ok(Json(handle.read(|picture| picture.cluster_status(&status, wall()))))
+    let mut shown = handle.read(|picture| picture.cluster_status(&status, wall()));
+    shown.registry = api.registry.view().await;
+    shown.here = api.local.agent.status().borrow().trouble.as_ref().map(ToString::to_string);
+    Ok(Json(shown))
 }

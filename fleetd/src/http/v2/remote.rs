@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use fleet_registry::record::PeerEndpoint;
 use fleet_units::{MachineId, UnitName};
@@ -25,7 +25,7 @@ pub(super) async fn status(
     if id == api.local.machine {
         return Ok(api.local.status(&name).await?.into_response());
     }
-    fetch(&api, &id, endpoint, &status_path(&name)).await
+    fetch(&api, &id, Method::GET, endpoint, &status_path(&name)).await
 }
 
 /// The journal, as it is written.
@@ -40,7 +40,7 @@ pub(super) async fn journal(
     if id == api.local.machine {
         return api.local.journal(&name, &request);
     }
-    fetch(&api, &id, endpoint, &journal_path(&name, &request)).await
+    fetch(&api, &id, Method::GET, endpoint, &journal_path(&name, &request)).await
 }
 
 /// Where a unit is, and how to reach that machine.
@@ -55,9 +55,14 @@ async fn locate(
             Some(wanted) => named(picture, wanted)?,
             None => home(picture, name, &api.local.machine)?,
         };
-        let endpoint = picture.view.machines.get(&id).and_then(|machine| machine.value.peer.clone());
+        let endpoint = endpoint(picture, &id);
         Ok((id, endpoint))
     })
+}
+
+/// How to reach a machine that is present.
+pub(super) fn endpoint(picture: &Picture, id: &MachineId) -> Option<PeerEndpoint> {
+    picture.view.machines.get(id).and_then(|machine| machine.value.peer.clone())
 }
 
 /// The machine of this id, short id, or host name.
@@ -97,11 +102,18 @@ fn home(picture: &Picture, name: &UnitName, own: &MachineId) -> Result<MachineId
 }
 
 /// Passes on what another machine's fleetd answers, as it comes.
-async fn fetch(api: &Api, id: &MachineId, endpoint: Option<PeerEndpoint>, path: &str) -> Result<Response, Failure> {
+pub(super) async fn fetch(
+    api: &Api,
+    id: &MachineId,
+    method: Method,
+    endpoint: Option<PeerEndpoint>,
+    path: &str,
+) -> Result<Response, Failure> {
     let gone = |why: String| Failure::new(StatusCode::BAD_GATEWAY, why);
     let endpoint = endpoint
         .ok_or_else(|| gone(format!("machine {} is not present, or does not say where to reach it", id.short())))?;
-    let answer = api.peers.get(&endpoint, path).await.map_err(|e| gone(format!("machine {}: {e}", id.short())))?;
+    let answer =
+        api.peers.call(method, &endpoint, path).await.map_err(|e| gone(format!("machine {}: {e}", id.short())))?;
     let (parts, body) = answer.into_parts();
     let mut response = Response::new(Body::new(body));
     *response.status_mut() = parts.status;
