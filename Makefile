@@ -22,10 +22,11 @@ lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-# Stories of whole clusters in virtual time, as many as you like: make simulate STORIES=100000 SIM_MACHINES=50
+# Stories of whole clusters in virtual time, as many as you like: make simulate STORIES=100000 FROM=5000 SIM_MACHINES=50
 STORIES ?= 20000
+FROM ?= 10000
 simulate:
-	SIM_STORIES=$(STORIES) cargo test --release -p fleet-tests --test sim -- --nocapture every_invariant
+	SIM_FROM=$(FROM) SIM_STORIES=$(STORIES) cargo test --release -p fleet-tests --test sim -- --nocapture every_invariant
 
 # The figures of SPECIFICATION.md, each beside its floor measured in the same run.
 bench: setup

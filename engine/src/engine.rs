@@ -499,8 +499,10 @@ impl StateMachine for Engine {
             EngineEvent::Resign => self.election(now, ElectionInput::Resign, &mut out),
         }
         self.decide(now, &mut out);
-        self.absence_wakeup = self.leader.as_ref().and_then(|_| self.absence.wakeup(now.mono));
-        if self.leader.is_some() && self.probe_after > now.mono {
+        // Only where something can be done then: what a leader waits for that does not see the registry wakes it by itself.
+        let decides = self.may_decide();
+        self.absence_wakeup = if decides { self.absence.wakeup(now.mono) } else { None };
+        if decides && self.probe_after > now.mono {
             self.absence_wakeup = Some(self.absence_wakeup.map_or(self.probe_after, |at| at.min(self.probe_after)));
         }
         let status = self.status();

@@ -6,11 +6,16 @@
 //! checked against what the simulated systemds really run and what the store really holds; once the faults have ended,
 //! what runs must become what is decided, and stay so. The same seed tells the same story, to the letter.
 
+mod clock;
 mod convergence;
+mod deed;
 pub mod disk;
+mod fault;
+mod fleetd;
 mod machine;
 mod operator;
 mod rng;
+mod shrink;
 mod story;
 pub mod systemd;
 mod timeline;
@@ -18,5 +23,5 @@ mod truth;
 mod world;
 
 pub use rng::Rng;
+pub use shrink::shrink;
 pub use story::{Outcome, Story};
-pub use world::Plant;

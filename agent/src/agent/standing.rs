@@ -357,8 +357,9 @@ impl Agent {
 
     /// Says that the machine is caught up, once it is.
     pub(super) fn catch_up(&mut self, out: &mut Vec<Effect>) {
-        // An acknowledgement under way must not overtake this one.
-        let waits = !self.caught_up() || self.publisher.is_acknowledging();
+        // An acknowledgement under way must not overtake this one; and one that failed is tried again after the schedule was
+        // read again.
+        let waits = !self.caught_up() || self.publisher.is_acknowledging() || self.reread_at.is_some();
         if self.standing != (Standing::CatchingUp { writing: false }) || waits {
             return;
         }

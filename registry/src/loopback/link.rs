@@ -148,6 +148,11 @@ impl Link {
         }
     }
 
+    /// The store's names of the watches that are open: when one of them has news, the link is to be polled.
+    pub fn watchers(&self) -> impl Iterator<Item = WatcherId> {
+        self.watches.values().map(|watching| watching.watcher)
+    }
+
     /// Carries out an effect.
     pub fn perform(&mut self, memory: &mut Memory, now: Mono, effect: StoreEffect) {
         match effect {
@@ -167,8 +172,11 @@ impl Link {
         self.requests_due(memory, now);
         memory.expire(now);
         self.read_watches(memory, now);
-        let later = self.events.split_off(&(now, u64::MAX));
-        std::mem::replace(&mut self.events, later).into_values().collect()
+        let mut due = Vec::new();
+        while let Some(entry) = self.events.first_entry().filter(|entry| entry.key().0 <= now) {
+            due.push(entry.remove());
+        }
+        due
     }
 
     /// When something happens on the link if nobody does anything.
@@ -253,7 +261,8 @@ impl Link {
         if self.connection != Connection::Up {
             return;
         }
-        for (id, watching) in self.watches.clone() {
+        let watches: Vec<(WatchId, Watching)> = self.watches.iter().map(|(id, watching)| (*id, *watching)).collect();
+        for (id, watching) in watches {
             while let Some(item) = memory.poll_watch(watching.watcher) {
                 let failed = item.is_err();
                 self.deliver_item(now, id, item);

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fleet_agent::{Agent, AgentConfig, Event, MachineFacts};
-use fleet_engine::{Engine, EngineConfig};
+use fleet_agent::{Agent, AgentConfig, Effect, Event, MachineFacts};
+use fleet_engine::{Engine, EngineConfig, EngineEffect};
 use fleet_registry::loopback::{Connection, Link};
 use fleet_registry::record::Capacity;
-use fleet_registry::{Layout, Mono, Session, SessionConfig, StateMachine, StoreEvent};
+use fleet_registry::{Layout, Mono, Session, SessionConfig, SessionEffect, StateMachine, StoreEvent};
 use fleet_units::MachineId;
 
+use super::clock::Clock;
 use super::disk::Disk;
 use super::systemd::Systemd;
 
@@ -27,17 +28,37 @@ pub(super) struct Fleetd {
     pub(super) agent: Agent,
 }
 
+/// An effect on its way out of a fleetd.
+pub(super) enum Owed {
+    Session(SessionEffect),
+    Engine(EngineEffect),
+    Agent(Effect),
+}
+
 /// What waits for a fleetd that is paused.
 pub(super) enum Waiting {
+    Owed(Owed),
     Store(StoreEvent),
     Agent(Event),
+}
+
+/// What befalls a fleetd after so many more effects.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Fate {
+    /// It dies, and is started again after that.
+    Dies(Duration),
+    /// It is stopped as by a debugger, and goes on after that.
+    Pauses(Duration),
 }
 
 /// A machine.
 pub(super) struct Machine {
     pub(super) id: MachineId,
     pub(super) zone: &'static str,
+    pub(super) clock: Clock,
     pub(super) link: Link,
+    /// A watch of its has news.
+    pub(super) news: bool,
     /// What the link does when nothing else befalls the store.
     pub(super) connection: Connection,
     pub(super) systemd: Systemd,
@@ -48,21 +69,23 @@ pub(super) struct Machine {
     /// Stopped, as by a debugger, until then.
     pub(super) paused_until: Option<Mono>,
     pub(super) waiting: Vec<Waiting>,
-    /// fleetd dies after this many more effects.
-    pub(super) dies_after: Option<usize>,
+    /// After so many more effects this happens.
+    pub(super) fate: Option<(usize, Fate)>,
     /// When something last befell this machine that does not befall all.
     pub(super) disturbed: Mono,
-    /// The revision of the store when its watches were last read.
-    pub(super) read: i64,
+    /// fleetds that ran here.
+    pub(super) lives: u32,
     pub(super) boots: u32,
 }
 
 impl Machine {
-    pub(super) fn new(n: usize) -> Self {
+    pub(super) fn new(n: usize, clock: Clock) -> Self {
         Self {
             id: format!("m{n:02}").parse().expect("a machine id"),
             zone: ["a", "b", "c"][n % 3],
+            clock,
             link: Link::new(TIMEOUT),
+            news: false,
             connection: Connection::Up,
             systemd: Systemd::default(),
             disk: Disk::default(),
@@ -70,9 +93,9 @@ impl Machine {
             starts_at: None,
             paused_until: None,
             waiting: Vec::new(),
-            dies_after: None,
+            fate: None,
             disturbed: Mono::ZERO,
-            read: 0,
+            lives: 0,
             boots: 1,
         }
     }
@@ -116,11 +139,22 @@ impl Machine {
         }
     }
 
-    /// When something happens here, if nothing else happens before.
-    pub(super) fn next_deadline(&self) -> Option<Mono> {
+    /// Something befalls it, until then.
+    pub(super) fn disturb(&mut self, until: Mono) {
+        self.disturbed = self.disturbed.max(until);
+    }
+
+    /// The fleetd that runs here, unless it is paused.
+    pub(super) fn awake(&self) -> Option<&Fleetd> {
+        self.fleetd.as_ref().filter(|_| self.paused_until.is_none())
+    }
+
+    /// When something happens here, in the world's time, if nothing else happens before; `now` if something does already.
+    pub(super) fn next_deadline(&self, now: Mono) -> Option<Mono> {
         let outside = [self.link.next_deadline(), self.systemd.next_deadline(), self.starts_at, self.paused_until];
-        let fleetd = self.fleetd.as_ref().filter(|_| self.paused_until.is_none());
-        let inside = fleetd.map(|f| [f.session.wakeup(), f.engine.wakeup(), f.agent.wakeup()]).unwrap_or_default();
-        outside.into_iter().chain(inside).flatten().min()
+        let inside =
+            self.awake().map(|f| [f.session.wakeup(), f.engine.wakeup(), f.agent.wakeup()]).unwrap_or_default();
+        let inside = inside.into_iter().flatten().min().map(|at| self.clock.when(at));
+        outside.into_iter().chain([inside, self.news.then_some(now)]).flatten().min()
     }
 }

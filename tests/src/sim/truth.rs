@@ -41,6 +41,8 @@ pub(super) struct Truth {
     pub(super) notes: BTreeMap<UnitName, NoteRecord>,
     pub(super) states: BTreeMap<(MachineId, UnitName), StateRecord>,
     pub(super) brake: bool,
+    /// Machines of which operators said something.
+    pub(super) operators: BTreeSet<MachineId>,
 }
 
 /// Whether a unit of the stories belongs on every machine.
@@ -140,6 +142,7 @@ impl Truth {
             Some(Key::Leader) => self.leader = decode::<LeaderRecord>(event)?.map(|record| record.machine),
             Some(Key::Note(unit)) => set(&mut self.notes, unit, decode(event)?),
             Some(Key::State(id, unit)) => set(&mut self.states, (id, unit), decode(event)?),
+            Some(Key::Operator(id)) => _ = self.operators.insert(id),
             Some(Key::Brake) => self.brake = event.kind == EventKind::Put,
             _ => {}
         }

@@ -1,0 +1,99 @@
+//! What can go wrong with machines and with the store.
+
+use std::time::Duration;
+
+use fleet_registry::loopback::{Connection, Fault};
+use fleet_registry::store::Request;
+
+use super::world::World;
+
+impl World {
+    /// fleetd is gone from one moment to the next, and started again later.
+    pub(super) fn kill(&mut self, n: usize, again: Duration) {
+        let machine = &mut self.machines[n];
+        machine.link.abandon(&mut self.memory);
+        machine.systemd.forget_callers();
+        machine.waiting.clear();
+        (machine.fleetd, machine.fate, machine.paused_until) = (None, None, None);
+        machine.starts_at = Some(self.now + again);
+        machine.disturb(self.now + again);
+        self.touch(n);
+        self.say(n, format_args!("fleetd is dead"));
+    }
+
+    /// Power loss: nothing runs, and nothing in /run is left.
+    pub(super) fn power_loss(&mut self, n: usize, again: Duration) {
+        self.kill(n, again);
+        let machine = &mut self.machines[n];
+        machine.systemd.power_loss();
+        machine.disk.power_loss();
+        machine.boots += 1;
+        machine.clock.reboot(self.now + again);
+        self.say(n, format_args!("power loss"));
+    }
+
+    /// fleetd stands still, shorter or longer than its lease.
+    pub(super) fn pause(&mut self, n: usize, time: Duration) {
+        let machine = &mut self.machines[n];
+        if machine.fleetd.is_some() && machine.paused_until.is_none() {
+            machine.paused_until = Some(self.now + time);
+            machine.disturb(self.now + time);
+            self.touch(n);
+            self.say(n, format_args!("fleetd stands still"));
+        }
+    }
+
+    /// Changes what a machine's link does.
+    pub(super) fn connect(&mut self, n: usize, connection: Connection) {
+        self.machines[n].connection = connection;
+        self.machines[n].disturb(self.now);
+        self.say(n, format_args!("link: {connection:?}"));
+        self.plug(n);
+    }
+
+    /// Changes what all links do, or lets each do its own again.
+    pub(super) fn set_outage(&mut self, outage: Option<Connection>) {
+        self.outage = outage;
+        self.timeline.push(self.now, "store", format_args!("outage: {outage:?}"));
+        (0..self.machines.len()).for_each(|n| self.plug(n));
+    }
+
+    fn plug(&mut self, n: usize) {
+        let machine = &mut self.machines[n];
+        machine.link.connect(&mut self.memory, self.now, self.outage.unwrap_or(machine.connection));
+        // What its watches had to tell meanwhile.
+        machine.news = true;
+        self.touch(n);
+    }
+
+    /// This befalls the machine's next call.
+    pub(super) fn inject(&mut self, n: usize, fault: Fault) {
+        self.say(n, format_args!("the next call: {fault:?}"));
+        self.machines[n].link.inject(fault);
+        self.machines[n].disturb(self.now);
+    }
+
+    /// The machine's watches break.
+    pub(super) fn break_watches(&mut self, n: usize) {
+        self.say(n, format_args!("watches break"));
+        self.machines[n].link.break_watches(&mut self.memory, self.now);
+        self.touch(n);
+    }
+
+    /// The store forgets all history.
+    pub(super) fn compact(&mut self) {
+        let revision = self.memory.header().revision;
+        self.timeline.push(self.now, "store", format_args!("compacted at {revision}"));
+        // Refused when nothing was written since the last one.
+        let _ = self.memory.apply(self.now, Request::Compact { revision, physical: true });
+    }
+
+    /// The machine's message bus is restarted.
+    pub(super) fn restart_bus(&mut self, n: usize) {
+        self.say(n, format_args!("the message bus restarts"));
+        if self.machines[n].fleetd.is_some() {
+            self.machines[n].systemd.disconnect(self.now);
+            self.touch(n);
+        }
+    }
+}
