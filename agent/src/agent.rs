@@ -6,6 +6,8 @@
 //! have come that far is anything started; units are then driven one by one through [`crate::reconcile`].
 
 mod ending;
+
+mod fence;
 mod membership;
 mod outcome;
 mod publish;
@@ -89,6 +91,7 @@ pub struct Agent {
     units: BTreeMap<UnitName, Unit>,
     work: Work,
     publisher: Publisher,
+    fence: fence::Keeper,
 }
 
 /// What people and the rest of fleetd may want to know of an agent.
@@ -139,6 +142,7 @@ impl Agent {
             schedule: None,
             units: BTreeMap::new(),
             work: Work::default(),
+            fence: fence::Keeper::default(),
         }
     }
 
@@ -163,6 +167,7 @@ impl Agent {
     }
 
     fn on_session(&mut self, now: Now, event: &SessionEvent, out: &mut Vec<Effect>) {
+        self.fence_session(event);
         match event {
             SessionEvent::Started { lease, .. } => {
                 self.stand_down(out);
@@ -186,6 +191,7 @@ impl Agent {
         match event {
             SystemdEvent::Connected => {
                 self.systemd = true;
+                self.fence_unknown();
                 self.list_all(out);
             }
             SystemdEvent::Disconnected { why } => {
@@ -193,12 +199,15 @@ impl Agent {
                     out.push(Effect::Log(Report::SystemdTrouble { why }));
                 }
                 self.systemd = false;
+                self.fence_unknown();
             }
             SystemdEvent::Listed { op, result } => self.on_listed(now, op, result, out),
             SystemdEvent::Linked { op, units } => self.on_linked(now, op, units, out),
             SystemdEvent::Unlinked { op, units } => self.on_unlinked(now, op, units, out),
             SystemdEvent::Reloaded { op, result } => self.on_reloaded(now, op, result, out),
             SystemdEvent::JobDone { op, unit, result, report } => self.on_job(now, op, &unit, result, report, out),
+            SystemdEvent::Fence { op, result } => self.on_fence(now, op, result, out),
+            SystemdEvent::Changed { unit, report } if self.fence_changed(&unit, &report) => {}
             SystemdEvent::Changed { unit, report } => self.on_changed(now, &unit, report),
         }
     }
@@ -231,6 +240,7 @@ impl Agent {
 
     /// Does everything that the last event has made possible.
     fn advance(&mut self, now: Now, out: &mut Vec<Effect>) {
+        self.drive_fence(now, out);
         self.drive(now, out);
         self.acknowledge(now, out);
         self.flush(now, out);
@@ -268,7 +278,8 @@ impl StateMachine for Agent {
         let registered = self.standing.registered();
         let publish = if registered { self.publisher.due() } else { None };
         let reread = if registered { self.reread_at } else { None };
-        [standing, publish, reread, self.rescan_at, self.work.wakeup()].into_iter().flatten().min()
+        let fence = self.fence_wakeup();
+        [standing, publish, reread, fence, self.rescan_at, self.work.wakeup()].into_iter().flatten().min()
     }
 }
 

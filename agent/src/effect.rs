@@ -3,12 +3,12 @@
 //! Every effect with an `op` is answered by exactly one event with the same `op`, whatever becomes of it, so that a
 //! shell (or a simulator) can be small and the agent can count on hearing back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fleet_registry::record::{ClusterId, ContentRecord};
 use fleet_registry::session::SessionEvent;
-use fleet_registry::{StoreEffect, StoreEvent};
+use fleet_registry::{Mono, StoreEffect, StoreEvent};
 use fleet_units::UnitName;
 use serde::{Deserialize, Serialize};
 
@@ -116,6 +116,50 @@ pub enum SystemdEffect {
         /// Which job.
         job: Job,
     },
+    /// Do something about the fence of units with `OnDisconnect=stop`.
+    Fence {
+        /// Pairs with the answer.
+        op: Op,
+        /// What.
+        act: FenceAct,
+    },
+}
+
+/// What is to be done about the fence: `fleet-connected.target`, which such units need, and the timers
+/// `fleet-fence@N.timer`, each of which takes it down by starting `fleet-fence@N.service`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FenceAct {
+    /// Find out how it stands; an error where systemd lacks the units that fleet ships for it.
+    Look,
+    /// Arm the timer of this number and await it.
+    Arm {
+        /// Which.
+        number: u64,
+        /// When it fires, however late this is done: at once if that has passed.
+        deadline: Mono,
+    },
+    /// Stop timers.
+    Disarm {
+        /// Which.
+        numbers: BTreeSet<u64>,
+    },
+    /// Start the target and await it, unless a fence has fallen.
+    Connect,
+    /// Stop the target, await that all that needs it is stopped, and clear away timers and fences that have fallen.
+    Release,
+}
+
+/// How the fence stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FenceReport {
+    /// Timers that systemd has.
+    pub timers: BTreeSet<u64>,
+    /// The highest number of any timer or service of the fence that systemd has.
+    pub highest: u64,
+    /// Whether a fence has fallen and was not cleared away.
+    pub fired: bool,
+    /// Id of the target's run, while it is active.
+    pub connected: Option<String>,
 }
 
 /// A job of systemd's.
@@ -222,6 +266,13 @@ pub enum SystemdEvent {
         result: Result<(), SystemdError>,
         /// The unit as it is now, where known.
         report: Option<UnitReport>,
+    },
+    /// Answers [`SystemdEffect::Fence`]; what of the report was not asked for may be missing.
+    Fence {
+        /// Pairs with the effect.
+        op: Op,
+        /// How the fence stands.
+        result: Result<FenceReport, SystemdError>,
     },
     /// A watched unit changed.
     Changed {

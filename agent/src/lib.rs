@@ -20,8 +20,8 @@ mod systemd;
 pub use agent::{Agent, AgentStatus, Foreign, Standing};
 pub use config::{AgentConfig, MachineFacts};
 pub use effect::{
-    DiskEffect, DiskEvent, Effect, Event, Found, FoundUnit, Job, LinkUnit, Memory, Op, SystemdEffect, SystemdError,
-    SystemdEvent, UnitReport,
+    DiskEffect, DiskEvent, Effect, Event, FenceAct, FenceReport, Found, FoundUnit, Job, LinkUnit, Memory, Op,
+    SystemdEffect, SystemdError, SystemdEvent, UnitReport,
 };
 pub use report::{Report, Severity};
 pub use shell::{AgentControl, AgentHandle, spawn};

@@ -36,6 +36,10 @@ pub struct Note {
     /// File names of the drop-ins that were written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drop_ins: Vec<String>,
+    /// Of a unit with `OnDisconnect=stop`: the run of the target that it was started under, or empty. It was stopped
+    /// with that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<String>,
     /// systemd's id of the run that fleet started last.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub invocation: String,
@@ -61,6 +65,7 @@ impl Note {
             reached: None,
             starting: false,
             drop_ins: Vec::new(),
+            fence: None,
             invocation: String::new(),
             error: String::new(),
             extra: Extra::new(),

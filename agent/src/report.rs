@@ -137,6 +137,15 @@ pub enum Report {
         /// Why.
         why: String,
     },
+    /// Units with `OnDisconnect=stop` may run here.
+    #[error("units with OnDisconnect=stop are fenced by systemd")]
+    Fenced,
+    /// Such units cannot be fenced.
+    #[error("units with OnDisconnect=stop cannot be fenced ({why}): they are not started")]
+    FenceTrouble {
+        /// Why.
+        why: String,
+    },
     /// The machine leaves.
     #[error("leaving: {units} units are stopped and given back")]
     Leaving {
@@ -153,7 +162,7 @@ impl Report {
     #[must_use]
     pub fn severity(&self) -> Severity {
         match self {
-            Self::Unit { .. } => Severity::Debug,
+            Self::Unit { .. } | Self::Fenced => Severity::Debug,
             Self::Adopted { .. }
             | Self::Founded(_)
             | Self::Joined(_)
@@ -167,6 +176,7 @@ impl Report {
             | Self::StoreTrouble { .. }
             | Self::UnitTrouble { .. }
             | Self::SystemdTrouble { .. }
+            | Self::FenceTrouble { .. }
             | Self::LeavingAlone => Severity::Warning,
             Self::ForeignStore { .. } | Self::Cloned { .. } | Self::Unreadable { .. } | Self::DiskTrouble { .. } => {
                 Severity::Error

@@ -5,6 +5,7 @@
 //! where a signal may have been missed.
 
 mod calls;
+mod fence;
 mod lanes;
 mod manager;
 mod names;
@@ -126,6 +127,7 @@ fn refuse(effect: SystemdEffect, why: &str, watched: &mut BTreeSet<UnitName>, ev
         }
         SystemdEffect::Reload { op } => SystemdEvent::Reloaded { op, result: Err(error()) },
         SystemdEffect::Job { op, unit, .. } => SystemdEvent::JobDone { op, unit, result: Err(error()), report: None },
+        SystemdEffect::Fence { op, .. } => SystemdEvent::Fence { op, result: Err(error()) },
     };
     let _ = events.send(Event::Systemd(event));
 }

@@ -7,7 +7,7 @@ mod store;
 
 use std::time::Duration;
 
-pub use clock::boot_now;
+pub use clock::{boot_now, slept};
 pub use drive::{Input, drive};
 pub use session::{SessionHandle, spawn_session, spawn_session_with_timeout};
 pub use store::StoreShell;

@@ -43,6 +43,7 @@ impl Agent {
             Mode::Leaving => {
                 !self.units.values().any(|u| u.is_own(self.cluster.as_ref()))
                     && self.remembering.is_none()
+                    && !self.fence.is_busy()
                     && (!self.standing.registered() || self.publisher.idle())
             }
             // A note under way is about something that happened already.

@@ -352,6 +352,7 @@ impl Agent {
     pub(super) fn unregistered(&mut self, now: Now, why: &str, out: &mut Vec<Effect>) {
         out.push(Effect::Log(Report::Unregistered { why: why.to_owned() }));
         self.gap = true;
+        self.fence_falls();
         self.begin(now, out);
     }
 

@@ -29,6 +29,8 @@ pub(super) struct Unit {
     pub enable: bool,
     /// Whose it is: the cluster of its note. Of an orphan, none.
     pub cluster: Option<ClusterId>,
+    /// With `OnDisconnect=stop`: the run of the target that it was started under, or empty.
+    pub fence: Option<String>,
     /// File names of its drop-ins on disk.
     pub drop_ins: Vec<String>,
     pub running: Option<Running>,
@@ -68,6 +70,7 @@ impl Unit {
                     file: found.file,
                     cluster: Some(note.cluster),
                     drop_ins: note.drop_ins,
+                    fence: note.fence,
                     error: note.error,
                     ..Self::default()
                 }
@@ -127,6 +130,7 @@ impl Unit {
         note.reached = held.reached();
         note.starting = held.starting;
         note.drop_ins = self.drop_ins.clone();
+        note.fence.clone_from(&self.fence);
         note.invocation = self.report.as_ref().map(|r| r.invocation.clone()).unwrap_or_default();
         note.error = self.error.clone();
         note

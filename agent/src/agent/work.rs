@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use fleet_registry::record::{Assignment, ContentKey, ContentRecord, Target};
 use fleet_registry::{Mono, Now};
-use fleet_units::{UnitFile, UnitName};
+use fleet_units::{Fence, UnitFile, UnitName};
 
 use super::ending::Mode;
 use super::membership::Fate;
@@ -112,6 +112,7 @@ impl Agent {
     fn drive_unit(&mut self, now: Now, name: &UnitName, out: &mut Vec<Effect>) {
         let may_build = self.may_build();
         let leaving = self.mode == Mode::Leaving;
+        self.unfence(now, name);
         let Some(unit) = self.units.get_mut(name) else { return };
         let wanted = if leaving { None } else { unit.wanted.clone() };
         let mut aim = wanted.clone();
@@ -146,6 +147,15 @@ impl Agent {
         if (action.builds() && !may_build) || vain || early {
             return;
         }
+        if unit.fence.is_some() && matches!(action, Action::Start | Action::Restart) {
+            if let Some(why) = self.fence.refusal() {
+                let running = Running { op: None, action, aim: wanted };
+                return self.fail(now, name, &running, why, true, out);
+            }
+            // It is looked at again once the fence stands.
+            let Some(run) = self.fence.connection(now) else { return };
+            unit.fence = Some(run.clone());
+        }
         unit.retry_at = None;
         self.perform(now, name, action, aim, out);
     }
@@ -155,7 +165,7 @@ impl Agent {
             Action::Write => {
                 let Some(aim) = aim else { return };
                 match self.work.fetches.get(&aim.content).and_then(|f| f.content.clone()) {
-                    Some(content) => self.write(name, aim, content, out),
+                    Some(content) => self.write(now, name, aim, content, out),
                     None => self.fetch(name, &aim.content, out),
                 }
             }
@@ -215,14 +225,32 @@ impl Agent {
         out.push(Effect::Systemd(SystemdEffect::Job { op, unit: name.clone(), job }));
     }
 
-    fn write(&mut self, name: &UnitName, aim: Assignment, content: Arc<ContentRecord>, out: &mut Vec<Effect>) {
+    fn write(
+        &mut self,
+        now: Now,
+        name: &UnitName,
+        aim: Assignment,
+        content: Arc<ContentRecord>,
+        out: &mut Vec<Effect>,
+    ) {
+        let (content, fenced) = match fence_in(&content) {
+            Ok(Some(fenced)) => (Arc::new(fenced), true),
+            Ok(None) => (content, false),
+            Err(why) => {
+                self.unwait(name, &aim.content);
+                let running = Running { op: None, action: Action::Write, aim: Some(aim) };
+                return self.fail(now, name, &running, why, false, out);
+            }
+        };
         let (Some(cluster), op) = (self.cluster.clone(), self.work.op()) else { return };
         let mut note = Note::new(cluster.clone(), self.config.facts.boot_id.clone(), aim.uid, aim.content.clone());
         note.restarts = aim.restarts;
         note.starting = aim.target == Target::Launched;
         note.drop_ins = content.drop_ins.keys().cloned().collect();
+        note.fence = fenced.then(String::new);
         if let Some(unit) = self.units.get_mut(name) {
             unit.drop_ins.clone_from(&note.drop_ins);
+            unit.fence.clone_from(&note.fence);
             unit.cluster = Some(cluster);
             unit.enable = has_install_section(&content);
             (unit.report, unit.reloaded) = (None, false);
@@ -364,6 +392,17 @@ impl Agent {
             self.look(name, out);
         }
     }
+}
+
+/// The text with the drop-in that fences it, if it asks for that.
+fn fence_in(content: &ContentRecord) -> Result<Option<ContentRecord>, String> {
+    let parse = |text: &String| UnitFile::parse(text).map_err(|error| error.to_string());
+    let files = std::iter::once(&content.text).chain(content.drop_ins.values()).map(parse);
+    let files: Vec<UnitFile> = files.collect::<Result<_, _>>()?;
+    let Some(fence) = Fence::of(&files).map_err(|error| error.to_string())? else { return Ok(None) };
+    let mut fenced = content.clone();
+    fenced.drop_ins.insert(Fence::DROP_IN.to_owned(), fence.drop_in());
+    Ok(Some(fenced))
 }
 
 fn has_install_section(content: &ContentRecord) -> bool {

@@ -45,7 +45,7 @@ pub(super) fn error(error: zbus::Error) -> SystemdError {
 #[derive(Debug, Clone)]
 pub(super) struct Calls {
     connection: Connection,
-    manager: ManagerProxy<'static>,
+    pub(super) manager: ManagerProxy<'static>,
     units_directory: PathBuf,
 }
 
@@ -99,7 +99,12 @@ impl Calls {
     /// The same for those that are in memory.
     async fn in_memory(&self, units: &[UnitName]) -> Result<BTreeMap<UnitName, UnitReport>, SystemdError> {
         let patterns: Vec<String> = units.iter().map(pattern_of).collect();
-        let listed = self.manager.list_units_by_patterns(&[], &strs(&patterns)).await.map_err(error)?;
+        self.matching(&strs(&patterns)).await
+    }
+
+    /// The same for those that are in memory and match one of these patterns.
+    pub(super) async fn matching(&self, patterns: &[&str]) -> Result<BTreeMap<UnitName, UnitReport>, SystemdError> {
+        let listed = self.manager.list_units_by_patterns(&[], patterns).await.map_err(error)?;
         Ok(reports(listed))
     }
 
@@ -203,6 +208,20 @@ impl Calls {
     async fn get(&self, unit: &UnitName, interface: &str, name: &str) -> Option<OwnedVariant> {
         let proxy = PropertiesProxy::builder(&self.connection).path(path_of(unit)).build().await.ok()?;
         proxy.get(interface, name).await.ok()
+    }
+
+    /// The id of a unit's run.
+    pub(super) async fn invocation(&self, unit: &UnitName) -> Option<String> {
+        self.get(unit, UNIT, "InvocationID").await.and_then(|value| invocation(&value))
+    }
+
+    /// When systemd itself started, by CLOCK_MONOTONIC, in microseconds; executing itself anew does not change it.
+    pub(super) async fn started(&self) -> Result<u64, SystemdError> {
+        let manager = "/org/freedesktop/systemd1";
+        let proxy = PropertiesProxy::builder(&self.connection).path(manager).build().await.map_err(error)?;
+        let value =
+            proxy.get("org.freedesktop.systemd1.Manager", "UserspaceTimestampMonotonic").await.map_err(error)?;
+        u64::try_from(&value).map_err(|_| SystemdError::Refused("systemd does not say when it started".into()))
     }
 
     /// Everything about a unit, on top of what is known.

@@ -1,7 +1,7 @@
 //! The few methods of systemd's manager that the agent needs.
 
 use zbus::proxy;
-use zbus::wire::OwnedObjectPath;
+use zbus::wire::{OwnedObjectPath, Variant};
 
 /// A unit as systemd lists it: name, description, load, active and sub state, followed unit, path, job id, job type,
 /// job path.
@@ -54,6 +54,15 @@ pub(super) trait Manager {
 
     /// Stops a unit.
     async fn stop_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
+
+    /// Makes a unit that lives until it stops, and starts it.
+    async fn start_transient_unit(
+        &self,
+        name: &str,
+        mode: &str,
+        properties: &[(&str, Variant<'_>)],
+        auxiliary: &[(&str, Vec<(&str, Variant<'_>)>)],
+    ) -> zbus::Result<OwnedObjectPath>;
 
     /// Restarts a unit, or starts it if it does not run.
     async fn restart_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;

@@ -1,5 +1,7 @@
 //! One connection's worth of work with systemd.
 
+mod fence;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +14,7 @@ use super::calls::Calls;
 use super::lanes::{Go, Lanes};
 use super::signals::Signal;
 use super::{End, refuse};
-use crate::effect::{Event, Job, Op, SystemdEffect, SystemdError, SystemdEvent, UnitReport};
+use crate::effect::{Event, FenceReport, Job, Op, SystemdEffect, SystemdError, SystemdEvent, UnitReport};
 use crate::reconcile::Residue;
 
 /// Calls under way at once: a message bus limits how many answers one connection may wait for.
@@ -37,6 +39,7 @@ enum Done {
     /// States of watched units and jobs under way, read because signals may have been missed.
     Resynced(Box<Resync>),
     Inspected(UnitName, Asked, UnitReport),
+    Fence(Op, Result<FenceReport, SystemdError>),
 }
 
 /// How many signals had been taken in when systemd was asked: what a later one says is newer than the answer.
@@ -87,6 +90,8 @@ pub(super) struct Session<'a> {
     /// Units whose details are to be read.
     details: BTreeSet<UnitName>,
     inspecting: usize,
+    /// Whether systemd may wake the machine for a timer; found out by trying.
+    wakes: bool,
 }
 
 impl<'a> Session<'a> {
@@ -109,6 +114,7 @@ impl<'a> Session<'a> {
             last_signal: BTreeMap::new(),
             details: BTreeSet::new(),
             inspecting: 0,
+            wakes: true,
         }
     }
 
@@ -222,6 +228,10 @@ impl<'a> Session<'a> {
                 self.open.insert(*op, effect);
                 self.ask_for(go);
             }
+            SystemdEffect::Fence { op, act } => {
+                self.ask_for_fence(*op, act.clone());
+                self.open.insert(*op, effect);
+            }
         }
     }
 
@@ -270,12 +280,14 @@ impl<'a> Session<'a> {
                 Some(result) => self.job_ended(op, &result),
                 None => _ = self.jobs.insert(path, op),
             },
+            Done::Queued(op, Err(error)) if self.is_fence(op) => self.fence_done(op, Err(error)),
             Done::Queued(op, Err(error)) => {
                 if let Some((unit, _)) = self.close_job(op) {
                     let report = self.reports.get(&unit).cloned();
                     self.send(SystemdEvent::JobDone { op, unit, result: Err(error), report });
                 }
             }
+            Done::Fence(op, result) => self.fence_done(op, result),
             Done::Resynced(resync) => self.on_resynced(*resync),
             Done::Inspected(unit, asked, inspected) => {
                 self.inspecting -= 1;
@@ -361,6 +373,10 @@ impl<'a> Session<'a> {
         let jobs = resync.jobs.unwrap_or_else(|_| resync.waited.iter().cloned().collect());
         for path in resync.waited.iter().filter(|path| !jobs.contains(*path)) {
             let Some(op) = self.jobs.remove(path) else { continue };
+            if self.is_fence(op) {
+                self.fence_done(op, Err(SystemdError::Disconnected("the end of its job was missed".into())));
+                continue;
+            }
             let Some((unit, _)) = self.close_job(op) else { continue };
             missed(path);
             // How it ended is not known: the agent looks at what there is, and asks again.
@@ -373,7 +389,7 @@ impl<'a> Session<'a> {
 
     fn remember_early(&mut self, job: String, result: String) {
         // Only jobs of this agent matter, and only while one of its calls is unanswered.
-        if !self.open.values().any(|e| matches!(e, SystemdEffect::Job { .. })) {
+        if !self.open.values().any(|e| matches!(e, SystemdEffect::Job { .. } | SystemdEffect::Fence { .. })) {
             return;
         }
         self.early_order.push_back(job.clone());
@@ -386,6 +402,9 @@ impl<'a> Session<'a> {
     }
 
     fn job_ended(&mut self, op: Op, result: &str) {
+        if self.is_fence(op) {
+            return self.fence_job_ended(op, result);
+        }
         let Some((unit, job)) = self.close_job(op) else { return };
         if self.open.is_empty() {
             self.early.clear();

@@ -23,6 +23,16 @@ pub fn boot_now() -> Now {
     Now { mono: Duration::from(boot), wall: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX) }
 }
 
+/// How long the machine has slept since it was booted: what CLOCK_BOOTTIME is ahead of CLOCK_MONOTONIC, at least.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the place that reads clocks")]
+pub fn slept() -> Duration {
+    // The monotonic clock is read first: what passes in between makes this a little more, and a deadline earlier.
+    let awake = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("the kernel has CLOCK_MONOTONIC");
+    let boot = clock_gettime(ClockId::CLOCK_BOOTTIME).expect("the kernel has CLOCK_BOOTTIME");
+    Duration::from(boot).saturating_sub(Duration::from(awake))
+}
+
 /// Lets tokio watch a timer.
 struct Timer(TimerFd);
 

@@ -1,5 +1,6 @@
 //! A machine's systemd in virtual time: units, links, jobs, and what the agent is told of them.
 
+mod fence;
 mod jobs;
 mod links;
 mod signals;
@@ -12,6 +13,7 @@ use fleet_registry::Mono;
 use fleet_units::UnitName;
 
 use super::disk::Disk;
+use fence::Fences;
 use jobs::Running;
 
 #[derive(Debug, Clone, Default)]
@@ -30,6 +32,7 @@ pub struct Systemd {
     /// Events on their way to the agent.
     queue: BTreeMap<(Mono, u64), Event>,
     jobs: BTreeMap<(Mono, u64), Running>,
+    fences: Fences,
     count: u64,
     /// Every job that was asked for, in order.
     pub asked: Vec<(Job, String)>,
@@ -80,6 +83,7 @@ impl Systemd {
                 SystemdEvent::Reloaded { op, result: Ok(()) }
             }
             SystemdEffect::Job { op, unit, job } => return self.queue_job(now, op, unit, job),
+            SystemdEffect::Fence { op, act } => return self.fence(now, op, act),
         };
         self.later(now, Event::Systemd(event));
     }
@@ -89,11 +93,15 @@ impl Systemd {
         self.units.clear();
         self.linked.clear();
         self.jobs.clear();
+        self.fences = Fences::default();
         self.forget_callers();
     }
 
     /// A unit is started or stops by itself.
     pub fn set_active(&mut self, now: Mono, name: &UnitName, active: bool) {
+        if active && self.is_fenced_off(name) {
+            return;
+        }
         let pid = self.pid_of_new();
         let unit = self.units.entry(name.clone()).or_default();
         (unit.active, unit.pid) = (active, if active { pid } else { 0 });

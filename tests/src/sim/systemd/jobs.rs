@@ -27,18 +27,31 @@ impl Systemd {
             let result = Err(SystemdError::NoSuchUnit);
             return self.later(now, Event::Systemd(SystemdEvent::JobDone { op, unit, result, report: None }));
         }
-        // A new job replaces the one under way.
-        let replaced: Vec<_> = self.jobs.iter().filter(|(_, r)| r.unit == unit).map(|(key, _)| *key).collect();
+        if job != Job::Stop && self.is_fenced_off(&unit) {
+            let result = Err(SystemdError::Refused("its job ended with \"dependency\"".into()));
+            return self.later(now, Event::Systemd(SystemdEvent::JobDone { op, unit, result, report: None }));
+        }
+        self.replace_jobs(now, &unit);
+        let takes = self.takes(&unit, job);
+        let id = self.id();
+        self.jobs.insert((now + takes, id), Running { op: Some(op), unit, job });
+    }
+
+    /// A new job replaces the one under way.
+    pub(super) fn replace_jobs(&mut self, now: Mono, unit: &UnitName) {
+        let replaced: Vec<_> = self.jobs.iter().filter(|(_, r)| r.unit == *unit).map(|(key, _)| *key).collect();
         for key in replaced {
             if let Some(Running { op: Some(op), unit, .. }) = self.jobs.remove(&key) {
                 let result = Err(SystemdError::Refused("its job ended with \"canceled\"".into()));
                 self.later(now, Event::Systemd(SystemdEvent::JobDone { op, unit, result, report: None }));
             }
         }
+    }
+
+    /// How long a job takes.
+    pub(super) fn takes(&self, unit: &UnitName, job: Job) -> Duration {
         let slow = if job == Job::Stop { &self.slow_stop } else { &self.slow_start };
-        let takes = slow.get(&unit).copied().unwrap_or(JOB);
-        let id = self.id();
-        self.jobs.insert((now + takes, id), Running { op: Some(op), unit, job });
+        slow.get(unit).copied().unwrap_or(JOB)
     }
 
     pub(super) fn finish(&mut self, now: Mono, Running { op, unit: name, job }: Running) {
@@ -56,6 +69,7 @@ impl Systemd {
             Job::Stop => *unit = Unit::default(),
         }
         self.tell(now, &name);
+        self.settle_target(now);
         if let Some(op) = op {
             let result = match broken {
                 true => Err(SystemdError::Refused("its job ended with \"failed\"".into())),

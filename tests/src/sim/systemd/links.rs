@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fleet_agent::reconcile::Residue;
 use fleet_agent::{LinkUnit, SystemdError};
-use fleet_units::UnitName;
+use fleet_units::{Fence, UnitName};
 
 use super::Systemd;
 use crate::sim::disk::Disk;
@@ -25,6 +25,12 @@ impl Systemd {
         }
         if !disk.texts.contains_key(&unit) {
             return Err(SystemdError::Refused("No such file or directory".into()));
+        }
+        let fenced = disk.texts.get(&unit).is_some_and(|text| text.drop_ins.contains_key(Fence::DROP_IN));
+        if fenced {
+            self.fences.tied.insert(unit.clone());
+        } else {
+            self.fences.tied.remove(&unit);
         }
         let held = self.units.contains_key(&unit);
         self.linked.insert(unit);

@@ -6,7 +6,7 @@ use fleet_agent::{Event, Op, SystemdError, SystemdEvent, UnitReport};
 use fleet_registry::Mono;
 use fleet_units::UnitName;
 
-use super::Systemd;
+use super::{Systemd, fence};
 
 /// How long a call takes.
 pub(super) const CALL: Duration = Duration::from_millis(1);
@@ -22,6 +22,7 @@ impl Systemd {
 
     /// What the agent is told by now.
     pub fn due(&mut self, now: Mono) -> Vec<Event> {
+        self.fire_fences(now);
         while let Some(entry) = self.jobs.first_entry().filter(|e| e.key().0 <= now) {
             let running = entry.remove();
             self.finish(now, running);
@@ -38,13 +39,14 @@ impl Systemd {
     pub fn next_deadline(&self) -> Option<Mono> {
         let event = self.queue.keys().next().map(|key| key.0);
         let job = self.jobs.keys().next().map(|key| key.0);
-        event.into_iter().chain(job).min()
+        event.into_iter().chain(job).chain(self.next_fence()).min()
     }
 
     /// fleetd dies: nobody hears of its jobs, which go on.
     pub fn forget_callers(&mut self) {
         self.queue.clear();
         self.watched.clear();
+        self.cut_fence();
         for running in self.jobs.values_mut() {
             running.op = None;
         }
@@ -60,6 +62,10 @@ impl Systemd {
             let result = Err(SystemdError::Disconnected(why.clone()));
             self.later(now, Event::Systemd(SystemdEvent::JobDone { op, unit, result, report: None }));
         }
+        for op in self.cut_fence() {
+            let result = Err(SystemdError::Disconnected(why.clone()));
+            self.later(now, Event::Systemd(SystemdEvent::Fence { op, result }));
+        }
         self.later(now, Event::Systemd(SystemdEvent::Disconnected { why }));
         self.later(now + RECONNECT, Event::Systemd(SystemdEvent::Connected));
     }
@@ -73,6 +79,11 @@ impl Systemd {
     }
 
     pub(super) fn report(&self, name: &UnitName) -> UnitReport {
+        if *name == fence::target() {
+            let active = if self.run_of_target().is_some() { "active" } else { "inactive" };
+            let invocation = self.run_of_target().cloned().unwrap_or_default();
+            return UnitReport { load: "loaded".into(), active: active.into(), invocation, ..UnitReport::default() };
+        }
         let known = self.units.contains_key(name) || self.linked.contains(name);
         let unit = self.units.get(name).cloned().unwrap_or_default();
         let (active, sub) = match (unit.active, unit.failed) {
