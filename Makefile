@@ -43,4 +43,8 @@ install:
 	install -D -m 0755 target/release/fleetctl $(DESTDIR)/usr/bin/fleetctl
 	install -D -m 0644 examples/systemd/fleet.service $(DESTDIR)/usr/lib/systemd/system/fleet.service
 	install -D -m 0644 examples/systemd/fleet.socket $(DESTDIR)/usr/lib/systemd/system/fleet.socket
+	install -D -m 0644 examples/systemd/fleet-connected.target $(DESTDIR)/usr/lib/systemd/system/fleet-connected.target
+	install -D -m 0644 examples/systemd/fleet-fence@.service $(DESTDIR)/usr/lib/systemd/system/fleet-fence@.service
+	install -D -m 0644 examples/systemd/fleet-connected.target $(DESTDIR)/usr/lib/systemd/user/fleet-connected.target
+	install -D -m 0644 examples/systemd/fleet-fence@.service $(DESTDIR)/usr/lib/systemd/user/fleet-fence@.service
 	test -e $(DESTDIR)/etc/fleet/fleet.conf || install -D -m 0644 examples/fleet.conf $(DESTDIR)/etc/fleet/fleet.conf

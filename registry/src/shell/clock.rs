@@ -25,7 +25,6 @@ pub fn boot_now() -> Now {
 
 /// How long the machine has slept since it was booted: what CLOCK_BOOTTIME is ahead of CLOCK_MONOTONIC, at least.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "this is the place that reads clocks")]
 pub fn slept() -> Duration {
     // The monotonic clock is read first: what passes in between makes this a little more, and a deadline earlier.
     let awake = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("the kernel has CLOCK_MONOTONIC");

@@ -18,6 +18,9 @@ const SHIPPED_UNITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/sy
 const SERVICE: &str = "fleet.service";
 const SOCKET: &str = "fleet.socket";
 
+/// What units with `OnDisconnect=stop` need; fleetd starts them itself.
+const FENCE_UNITS: [&str; 2] = ["fleet-connected.target", "fleet-fence@.service"];
+
 /// What the cluster keeps its records in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Registry {
@@ -36,6 +39,7 @@ pub struct ClusterBuilder {
     machine_options: BTreeMap<u8, Options>,
     units: Option<Vec<(String, String)>>,
     fleetd_at_boot: bool,
+    fence_units: bool,
     lab: LabBuilder,
 }
 
@@ -48,6 +52,7 @@ impl ClusterBuilder {
             machine_options: BTreeMap::new(),
             units: None,
             fleetd_at_boot: true,
+            fence_units: true,
             lab: Lab::builder(),
         }
     }
@@ -98,6 +103,12 @@ impl ClusterBuilder {
         self
     }
 
+    /// Leaves out the units that `OnDisconnect=stop` needs, as an installation that is not complete.
+    pub fn without_fence_units(mut self) -> Self {
+        self.fence_units = false;
+        self
+    }
+
     /// Changes the lab below: more files, small disks.
     pub fn lab(mut self, change: impl FnOnce(LabBuilder) -> LabBuilder) -> Self {
         self.lab = change(self.lab);
@@ -138,8 +149,13 @@ impl ClusterBuilder {
         }
         let units = match self.units {
             Some(units) => units,
-            None => shipped_units()?,
+            None => shipped(&[SERVICE, SOCKET])?,
         };
+        if self.fence_units {
+            for (name, text) in shipped(&FENCE_UNITS)? {
+                lab = lab.file(FileSpec::contents(Path::new("/usr/lib/systemd/system").join(name), text));
+            }
+        }
         for (name, text) in &units {
             lab = if self.fleetd_at_boot {
                 lab.enabled_unit(name, text)
@@ -157,13 +173,13 @@ impl ClusterBuilder {
     }
 }
 
-fn shipped_units() -> Result<Vec<(String, String)>> {
-    [SERVICE, SOCKET]
-        .into_iter()
+fn shipped(names: &[&str]) -> Result<Vec<(String, String)>> {
+    names
+        .iter()
         .map(|name| {
             let path = Path::new(SHIPPED_UNITS).join(name);
             let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            Ok((name.to_owned(), text))
+            Ok(((*name).to_owned(), text))
         })
         .collect()
 }

@@ -7,6 +7,7 @@ mod agents;
 mod api;
 mod bad_input;
 mod drain;
+mod fence;
 mod moves;
 mod operators;
 mod outage;
