@@ -6,7 +6,6 @@
 //! have come that far is anything started; units are then driven one by one through [`crate::reconcile`].
 
 mod ending;
-
 mod fence;
 mod membership;
 mod outcome;
