@@ -10,6 +10,7 @@ mod fence;
 mod membership;
 mod outcome;
 mod publish;
+mod restored;
 mod schedule;
 mod standing;
 mod store;
@@ -31,6 +32,7 @@ use crate::report::Report;
 use ending::Mode;
 pub use membership::Foreign;
 use publish::{Progress, Publisher};
+use restored::Unknown;
 pub use standing::Standing;
 use store::Calls;
 use unit::Unit;
@@ -77,6 +79,10 @@ pub struct Agent {
     trouble: Option<Report>,
     /// Highest generation that this machine's record says it has seen.
     seen_published: u64,
+    /// Whether the store is known to be no older than what was carried out here; before that, nobody is told how far
+    /// that is.
+    vetted: bool,
+    unknown: Unknown,
     calls: Calls,
     /// The newest revision of the store that was seen.
     revision: i64,
@@ -134,6 +140,8 @@ impl Agent {
             gap: false,
             trouble: None,
             seen_published: 0,
+            vetted: false,
+            unknown: Unknown::default(),
             calls: Calls::default(),
             revision: 0,
             rescan_at: None,

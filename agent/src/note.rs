@@ -33,6 +33,9 @@ pub struct Note {
     /// crash knows that the unit may have been started.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub starting: bool,
+    /// Whether it ran on when a store restored from a backup knew nothing of it: it is left alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub orphan: bool,
     /// File names of the drop-ins that were written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drop_ins: Vec<String>,
@@ -64,6 +67,7 @@ impl Note {
             restarts: 0,
             reached: None,
             starting: false,
+            orphan: false,
             drop_ins: Vec::new(),
             fence: None,
             invocation: String::new(),

@@ -93,6 +93,15 @@ pub enum Report {
         /// The one acknowledged.
         acknowledged: u64,
     },
+    /// The store was restored from a backup that is older than a unit.
+    #[error(
+        "{unit}: no record knows it any more, as after a restored backup: it is left alone, and shown as an orphan until \
+         a unit of its name is scheduled to this machine"
+    )]
+    Orphaned {
+        /// Which.
+        unit: UnitName,
+    },
     /// A record that cannot be read.
     #[error("{key}: {why}")]
     Unreadable {
@@ -173,6 +182,7 @@ impl Report {
             | Self::Leaving { .. } => Severity::Info,
             Self::Unregistered { .. }
             | Self::Refused { .. }
+            | Self::Orphaned { .. }
             | Self::StoreTrouble { .. }
             | Self::UnitTrouble { .. }
             | Self::SystemdTrouble { .. }

@@ -186,6 +186,7 @@ impl Agent {
         result: Result<(), String>,
         out: &mut Vec<Effect>,
     ) {
+        self.on_orphan_noted(op, &result, out);
         let Some(running) = self.take_running(name, op) else { return };
         match result {
             Ok(()) => self.succeed(now, name, running, Outcome::Done),

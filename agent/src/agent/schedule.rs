@@ -98,12 +98,10 @@ impl Agent {
 
     /// No schedule is not an empty one: nothing is touched.
     fn on_no_schedule(&mut self, out: &mut Vec<Effect>) {
-        if self.schedule.take().is_some() || matches!(self.standing, Standing::Reading { .. }) {
+        if self.schedule.is_some() || matches!(self.standing, Standing::Reading { .. }) {
             out.push(Effect::Log(Report::NoSchedule));
         }
-        for unit in self.units.values_mut() {
-            (unit.wanted, unit.unlisted) = (None, false);
-        }
+        self.on_restored(out);
         self.mark_all();
     }
 
@@ -115,21 +113,25 @@ impl Agent {
                 return self.say(Report::Unreadable { key, why: error.to_string() }, out);
             }
         };
-        let (generation, acknowledged) = (record.generation, self.memory.acknowledged);
+        let (generation, acknowledged) = (record.generation, self.newest_known());
         if generation < acknowledged {
             self.say(Report::Refused { generation, acknowledged }, out);
             // An engine that reads in this machine's record what it has seen continues above it.
-            return self.publish_seen(out);
+            return self.on_restored(out);
         }
-        if self.schedule.as_ref().is_none_or(|known| known.generation <= generation) {
-            self.accept(record, out);
-        }
+        self.vetted = true;
+        self.accept(record, out);
     }
 
-    fn publish_seen(&mut self, out: &mut Vec<Effect>) {
-        let acknowledged = self.memory.acknowledged;
-        if self.standing.registered() && self.seen_published < acknowledged {
-            self.seen_published = acknowledged;
+    /// The generation that others may know to have been carried out here.
+    pub(super) fn seen(&self) -> u64 {
+        if self.vetted { self.memory.acknowledged } else { 0 }
+    }
+
+    pub(super) fn publish_seen(&mut self, out: &mut Vec<Effect>) {
+        let seen = self.seen();
+        if self.standing.registered() && self.seen_published < seen {
+            self.seen_published = seen;
             self.rewrite_presence(self.standing != Standing::Present, out);
         }
     }

@@ -85,6 +85,8 @@ impl Agent {
     /// Ends what depends on the lease: watches, and answers that are under way.
     pub(super) fn stand_down(&mut self, out: &mut Vec<Effect>) {
         self.calls.forget();
+        self.forget_unknown();
+        self.vetted = false;
         self.publisher.lost();
         self.cancel_watches(out);
         self.reread_at = None;
@@ -243,7 +245,7 @@ impl Agent {
             version: facts.version.clone(),
             boot_id: facts.boot_id.clone(),
             instance: facts.instance.clone(),
-            schedule_seen: self.memory.acknowledged,
+            schedule_seen: self.seen(),
             catching_up,
             leaving: self.mode == Mode::Leaving,
             carries_registry: facts.carries_registry,
@@ -329,7 +331,7 @@ impl Agent {
         self.trouble = None;
         let machine = self.config.facts.id.to_string();
         out.push(Effect::Log(Report::Registered { machine, lease: self.lease.unwrap_or_default() }));
-        self.seen_published = self.memory.acknowledged;
+        self.seen_published = self.seen();
         self.standing = Standing::Reading { catching_up };
         self.read(out);
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use fleet_registry::record::{ClusterId, ContentKey};
 use fleet_registry::store::{Request, Response, StoreError, TxnRequest, WatchItem, WatchRequest};
 use fleet_registry::{CallId, Now, Owner, StoreEffect, StoreEvent, WatchId};
+use fleet_units::UnitName;
 
 use super::Agent;
 use crate::effect::Effect;
@@ -28,6 +29,8 @@ pub(super) enum Purpose {
     Rewrite,
     /// Fetch a text.
     Content(ContentKey),
+    /// Read the records of these units, if there are any.
+    Known(Vec<UnitName>),
     /// Write observed states and acknowledgements.
     Publish,
 }
@@ -107,6 +110,7 @@ impl Agent {
         match purpose {
             Purpose::Content(key) => self.on_content(now, &key, result, out),
             Purpose::Publish => self.on_published(now, result, out),
+            Purpose::Known(names) => self.on_known(now, &names, result, out),
             Purpose::Rewrite => {}
             Purpose::ClusterRead => self.on_cluster_read(now, result, out),
             Purpose::ClusterCreate(id) => self.on_cluster_created(now, id, result, out),

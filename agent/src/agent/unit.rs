@@ -68,7 +68,7 @@ impl Unit {
                 Self {
                     held: Some(Held { uid, content, restarts, stage, starting: note.starting, noted: true }),
                     file: found.file,
-                    cluster: Some(note.cluster),
+                    cluster: (!note.orphan).then_some(note.cluster),
                     drop_ins: note.drop_ins,
                     fence: note.fence,
                     error: note.error,

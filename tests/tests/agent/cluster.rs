@@ -14,7 +14,8 @@ const TEXT: &str = "[Service]\nExecStart=/bin/sleep inf\n";
 
 fn running() -> World {
     let mut w = World::present();
-    w.give("a.service", 5, TEXT, Target::Launched);
+    let uid = w.submit("a.service");
+    w.give("a.service", uid, TEXT, Target::Launched);
     w.publish();
     w.until("it runs", |w| w.state("a.service").is_some_and(|s| s.active == "active"));
     w.run(Duration::from_secs(1));

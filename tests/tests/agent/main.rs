@@ -3,5 +3,6 @@
 mod chaos;
 mod cluster;
 mod membership;
+mod restored;
 mod units;
 mod world;

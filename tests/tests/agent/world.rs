@@ -210,6 +210,12 @@ impl World {
 
     // What the engine and the API do.
 
+    /// Writes a record of a unit; its uid.
+    pub(crate) fn submit(&mut self, name: &str) -> i64 {
+        let put = PutRequest::new(self.key(&Key::Unit(unit(name))), "{}");
+        self.store.put(self.now, put).unwrap().header.revision
+    }
+
     /// Puts a unit of this text on the schedule, in memory until [`World::publish`].
     pub(crate) fn give(&mut self, name: &str, uid: i64, text: &str, target: Target) {
         let content = ContentRecord { v: 1, text: text.into(), drop_ins: BTreeMap::new(), extra: Default::default() };
