@@ -58,6 +58,8 @@ pub(super) struct Writer {
     streams: Streams,
     history: History,
     config: EmbeddedConfig,
+    /// Why the file could not be written the last time, said once.
+    failing: Option<String>,
     _lock: DirLock,
 }
 
@@ -74,7 +76,15 @@ impl Writer {
             .map_err(EmbeddedError::io("start the writer of", dir))?;
         let (jobs, receiver) = mpsc::channel(QUEUE_DEPTH);
         let history = History::new(&config, boot_now().mono, &memory);
-        let writer = Writer { memory, disk: Some(disk), streams: Streams::default(), history, config, _lock: lock };
+        let writer = Writer {
+            memory,
+            disk: Some(disk),
+            streams: Streams::default(),
+            history,
+            config,
+            failing: None,
+            _lock: lock,
+        };
         thread::Builder::new()
             .name("registry".to_owned())
             .spawn(move || runtime.block_on(writer.run(receiver)))
@@ -125,7 +135,7 @@ impl Writer {
         {
             let request = Request::Compact { revision, physical: false };
             if let Err(error) = self.memory.apply(now, request) {
-                tracing::warn!(revision, %error, "automatic compaction failed");
+                tracing::warn!("automatic compaction at revision {revision} failed: {error}");
             }
         }
         let outcome = self.commit(now);
@@ -168,10 +178,17 @@ impl Writer {
         }
         let Some(disk) = &self.disk else { return Err(stopped()) };
         let Err(error) = disk.commit(&changes, self.memory.header().revision) else {
+            if self.failing.take().is_some() {
+                tracing::info!("the registry's file {} is written again", disk.path().display());
+            }
             self.history.note(now, self.memory.header().revision, &changes);
             return Ok(());
         };
-        tracing::error!(file = %disk.path().display(), why = error.why, "cannot write the registry");
+        if self.failing.as_ref() != Some(&error.why) {
+            let (file, why) = (disk.path().display(), &error.why);
+            tracing::error!("the registry's file {file} cannot be written: {why}; changes are refused until it can");
+            self.failing = Some(error.why.clone());
+        }
         Err(self.go_back(now, error.full))
     }
 
@@ -191,7 +208,7 @@ impl Writer {
                 }
             }
             Err(error) => {
-                tracing::error!(%error, "the registry stops: its file cannot be read back");
+                tracing::error!("the registry stops, since its file cannot be read back: {error}");
                 stopped()
             }
         }
