@@ -9,3 +9,5 @@ pub mod cluster;
 pub mod lab;
 mod programs;
 pub mod sim;
+
+pub use programs::find_program;

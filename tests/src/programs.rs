@@ -10,7 +10,7 @@ const DIR_VARIABLE: &str = "FLEET_BIN_DIR";
 
 /// A program of this workspace: from `FLEET_BIN_DIR` if it is there, else beside the calling
 /// program (tests lie one folder below their programs).
-pub(crate) fn find_program(name: &str) -> Result<PathBuf> {
+pub fn find_program(name: &str) -> Result<PathBuf> {
     let own = env::current_exe().context("cannot find the calling program")?;
     let named = env::var_os(DIR_VARIABLE).map(PathBuf::from);
     let beside = own.ancestors().skip(1).take(2).map(PathBuf::from);

@@ -38,7 +38,7 @@ pub fn holds(span: Duration, mut condition: impl FnMut() -> Result<(), String>) 
     let begin = Instant::now();
     while begin.elapsed() < span {
         condition().map_err(|reason| format!("{reason} (after {:?})", begin.elapsed()))?;
-        thread::sleep(LONGEST_INTERVAL);
+        thread::sleep(LONGEST_INTERVAL.min(span.saturating_sub(begin.elapsed())));
     }
     Ok(())
 }

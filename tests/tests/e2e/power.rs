@@ -1,11 +1,11 @@
-//! Machines that lose their power, or their network.
+//! Machines that lose their power.
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, Result, ensure};
 use fleet_tests::cluster::{Cluster, Registry};
 
-use crate::support::{Person, Run, Runs, SLEEPER, leader, machines, once, runs, settled, throughout, until, within};
+use crate::support::{Person, Watched, leader, once, settled, until, within};
 
 const UNITS: [&str; 8] = [
     "u@1.service",
@@ -28,124 +28,81 @@ const SLACK: Duration = Duration::from_secs(4);
 #[test]
 fn units_of_the_leaders_machine_run_elsewhere_after_its_power_loss() {
     Cluster::builder().machines(4).registry(Registry::Etcd(3)).agent_ttl("4s").run(|cluster| {
-        cluster.wait_machines(4)?;
-        let person = Person::at(cluster, 1);
-        person.save("u@.service", SLEEPER)?;
-        person.fleetctl(&format!("start {}", UNITS.join(" ")))?;
-        let before = once(cluster, &UNITS)?;
+        settled(cluster, 1, 4)?;
+        let watched = Watched::start(cluster, 1, &UNITS)?;
         let lost = until("no machine leads", || leader(cluster, 1))?;
-        let there = |run: &Run| run.machine == lost;
-        assert!(before.values().any(there), "nothing runs on the leader's machine {lost}: {before:?}");
-
-        let begin = Instant::now();
-        cluster.node(lost).power_off_hard()?;
-        within(LEASE + SLACK, "units do not run elsewhere in time", || {
-            UNITS.iter().try_for_each(|unit| {
-                let on = cluster.running_on(unit);
-                ensure!(on.len() == 1, "{unit} runs on {on:?}");
-                Ok(())
-            })
-        })?;
-        let took = begin.elapsed();
-        assert!(took > LEASE / 2, "moved after {took:?}: before the lease could have run out");
-
-        let after = runs(cluster, &UNITS)?;
-        let rest = |runs: &Runs| -> Runs {
-            runs.iter().filter(|(unit, _)| !there(&before[*unit])).map(|(u, r)| (u.clone(), r.clone())).collect()
-        };
-        assert_eq!(rest(&after), rest(&before), "units of other machines were touched");
         let witness = cluster.nodes().map(|node| node.number()).find(|&n| n != lost).context("no machine is left")?;
+
+        lose(cluster, &watched, &[lost], witness)?;
         assert_ne!(until("no machine leads", || leader(cluster, witness))?, lost);
 
         cluster.node(lost).boot()?;
         settled(cluster, witness, 4)?;
-        let person = Person::at(cluster, witness);
-        person.save("u@.service", SLEEPER)?;
-        person.fleetctl("start u@9.service")?;
-        assert_eq!(
-            once(cluster, &["u@9.service"])?["u@9.service"].machine,
-            lost,
-            "the empty machine is given the next"
-        );
-        assert_eq!(runs(cluster, &UNITS)?, after, "the machine's return touched units");
+        Person::at(cluster, witness).fleetctl("start u@9.service")?;
+        let next = once(cluster, &["u@9.service"])?;
+        assert_eq!(next["u@9.service"].machine, lost, "the empty machine is given the next");
+        watched.settles(witness, &watched.on(lost)?)?;
         Ok(())
     });
 }
 
-/// A person would have units twice for good: a machine that was cut off for longer than the lease runs on, as nobody can
-/// tell it otherwise; back again, it gives up what was given to others meanwhile, and nothing else.
+/// The same for a machine that only runs units.
 #[test]
-fn a_machine_that_was_cut_off_gives_up_what_others_have() {
-    Cluster::builder().machines(3).agent_ttl("2s").run(|cluster| {
-        cluster.wait_machines(3)?;
-        let person = Person::at(cluster, 1);
-        let node = cluster.node(2);
-        person.save("u@.service", SLEEPER)?;
-        person.save("pinned.service", format!("{SLEEPER}[X-Fleet]\nMachineID={}\n", node.machine_id()))?;
-        person.fleetctl("start u@1.service u@2.service u@3.service u@4.service pinned.service")?;
-        let units = ["u@1.service", "u@2.service", "u@3.service", "u@4.service"];
-        let before = once(cluster, &units)?;
-        let pinned = once(cluster, &["pinned.service"])?;
-        let moving: Vec<&str> = units.into_iter().filter(|unit| before[*unit].machine == 2).collect();
-        assert!(!moving.is_empty(), "nothing runs on the machine to cut off: {before:?}");
+fn units_of_an_agents_machine_run_elsewhere_after_its_power_loss() {
+    Cluster::builder().machines(3).agent_ttl("4s").run(|cluster| {
+        settled(cluster, 1, 3)?;
+        let watched = Watched::start(cluster, 1, &UNITS)?;
+        // Neither the registry's machine nor the one that decides.
+        let leads = until("no machine leads", || leader(cluster, 1))?;
+        let lost = if leads == 2 { 3 } else { 2 };
+        lose(cluster, &watched, &[lost], 1)?;
 
-        node.cut_network()?;
-        until("units are not given to others", || {
-            moving.iter().try_for_each(|unit| {
-                let on = cluster.running_on(unit);
-                ensure!(on.len() == 2 && on.contains(&2), "{unit} runs on {on:?}");
-                Ok(())
-            })
-        })?;
-        assert_eq!(runs(cluster, &["pinned.service"])?, pinned);
-        node.restore_network()?;
-        let after = once(cluster, &units)?;
-        assert!(after.values().all(|run| run.machine != 2), "{after:?}");
-        for unit in units.iter().filter(|unit| !moving.contains(unit)) {
-            assert_eq!(after[*unit], before[*unit], "{unit} was touched");
-        }
-        cluster.wait_machines(3)?;
-        assert_eq!(runs(cluster, &["pinned.service"])?, pinned, "what is still its own was touched");
-        // What fleet says of it is what is.
-        let list = person.fleetctl("list-units --no-legend --fields=unit,active,machine")?;
-        assert_eq!(list.lines().filter(|line| line.contains("active")).count(), 5, "{list}");
+        cluster.node(lost).boot()?;
+        settled(cluster, 1, 3)?;
+        watched.settles(1, &watched.on(lost)?)?;
         Ok(())
     });
 }
 
-/// An operator whose switch fails would see everything pile up on the few machines that still have a network, and move
-/// again when it is back: when most machines are lost at once nothing moves, and the log says so.
+/// Whoever loses a rack would wait for a person to release a brake that is there for the loss of most machines: of five,
+/// two are lost at once, and what ran there moves as after the loss of one.
 #[test]
-fn when_most_machines_are_lost_at_once_nothing_moves() {
-    Cluster::builder().machines(4).agent_ttl("3s").run(|cluster| {
-        settled(cluster, 1, 4)?;
-        let person = Person::at(cluster, 1);
-        person.save("u@.service", SLEEPER)?;
-        person.fleetctl(&format!("start {}", UNITS.join(" ")))?;
-        let before = once(cluster, &UNITS)?;
-        let unchanged = || {
-            let now = runs(cluster, &UNITS)?;
-            ensure!(now == before, "before: {before:#?}\nnow: {now:#?}");
-            Ok(())
-        };
-        for machine in 2..=4 {
-            cluster.node(machine).cut_network()?;
+fn units_of_two_machines_of_five_move_at_once() {
+    Cluster::builder().machines(5).agent_ttl("4s").run(|cluster| {
+        settled(cluster, 1, 5)?;
+        let watched = Watched::start(cluster, 1, &UNITS)?;
+        lose(cluster, &watched, &[4, 5], 1)?;
+        assert!(Person::at(cluster, 1).fleetctl("brake")?.contains("off"));
+
+        for machine in [4, 5] {
+            cluster.node(machine).boot()?;
         }
-        until("the machines are not lost", || {
-            let list = machines(cluster, 1)?;
-            ensure!(list.machines.len() == 1, "{list:?}");
-            Ok(())
-        })?;
-        throughout(Duration::from_secs(5), "units were touched", unchanged)?;
-        let log = cluster.node(1).exec(["journalctl", "--no-pager", "-u", "fleet", "-o", "cat"])?.ok()?;
-        assert!(log.contains("brake"), "nothing of it in the log: {log}");
-        for machine in 2..=4 {
-            cluster.node(machine).restore_network()?;
-        }
-        settled(cluster, 1, 4)?;
-        throughout(Duration::from_secs(3), "units were touched", unchanged)?;
-        person.fleetctl("start u@9.service")?;
-        once(cluster, &["u@9.service"])?;
-        unchanged()
+        settled(cluster, 1, 5)?;
+        let moved: Vec<&str> = watched.on(4)?.into_iter().chain(watched.on(5)?).collect();
+        watched.settles(1, &moved)?;
+        Ok(())
     });
+}
+
+/// Cuts the power of these machines, and waits until what they ran runs elsewhere: after the lease, and not before.
+fn lose(cluster: &Cluster, watched: &Watched<'_>, lost: &[u8], witness: u8) -> Result<()> {
+    let mut moving = Vec::new();
+    for machine in lost {
+        moving.extend(watched.on(*machine)?);
+    }
+    let begin = Instant::now();
+    for machine in lost {
+        cluster.node(*machine).power_off_hard()?;
+    }
+    within(LEASE + SLACK, "units do not run elsewhere in time", || {
+        moving.iter().try_for_each(|unit| {
+            let on = cluster.running_on(unit);
+            ensure!(on.len() == 1, "{unit} runs on {on:?}");
+            Ok(())
+        })
+    })?;
+    let took = begin.elapsed();
+    ensure!(took > LEASE / 2, "moved after {took:?}: before the lease could have run out");
+    watched.settles(witness, &moving)?;
+    Ok(())
 }

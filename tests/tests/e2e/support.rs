@@ -4,6 +4,8 @@ mod asking;
 mod person;
 mod runs;
 mod spans;
+mod truth;
+mod watched;
 
 use std::time::Duration;
 
@@ -13,7 +15,8 @@ use fleet_tests::lab::{holds, poll};
 pub(crate) use asking::{Answer, curl, leader, machines, patch_metadata, settled, view};
 pub(crate) use person::Person;
 pub(crate) use runs::{Run, Runs, once, runs};
-pub(crate) use spans::{assert_never_two, spans, telling};
+pub(crate) use spans::{assert_never_two, clock, spans, telling};
+pub(crate) use watched::Watched;
 
 /// For what takes milliseconds on an idle machine, and may take long on a busy one.
 pub(crate) const LIMIT: Duration = Duration::from_secs(40);
