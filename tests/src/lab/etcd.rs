@@ -1,6 +1,7 @@
 //! A real etcd in the lab's network, beside the machines, as Debian packages it.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -44,10 +45,7 @@ impl<'a> Etcd<'a> {
             bail!("etcd has one or three members in a lab, not {members}");
         }
         let etcd = Self { lab, members };
-        for member in 1..=members {
-            etcd.start_member(member)?;
-        }
-        etcd.wait_ready(READY_LIMIT)?;
+        etcd.start_members()?;
         Ok(etcd)
     }
 
@@ -108,13 +106,11 @@ impl<'a> Etcd<'a> {
     /// clusters apart; another one makes another id of etcd's cluster.
     pub fn restore(self, snapshot: &str, token: &str) -> Result<()> {
         let file = self.snapshot(snapshot);
+        self.lose_data()?;
         for member in 1..=self.members {
-            self.kill(member)?;
-            let dir = self.lab.layout().daemon_data(&name(member)).join(DATA);
-            fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
             let flags = [
                 format!("--name={}", name(member)),
-                format!("--data-dir={}", dir.display()),
+                format!("--data-dir={}", self.data_dir(member).display()),
                 format!("--initial-cluster={}", self.initial_cluster()?),
                 format!("--initial-cluster-token={token}"),
                 format!("--initial-advertise-peer-urls=http://{}:2380", self.address(member)?),
@@ -122,10 +118,33 @@ impl<'a> Etcd<'a> {
             let restore = argv(ETCDCTL).into_iter().chain(argv(["snapshot", "restore", &file])).chain(argv(flags));
             self.lab.net_exec(restore)?.ok()?;
         }
+        self.start_members()
+    }
+
+    /// The loss of all members with their data, and a new and empty cluster in their place.
+    pub fn begin_anew(self) -> Result<()> {
+        self.lose_data()?;
+        self.start_members()
+    }
+
+    fn lose_data(self) -> Result<()> {
+        for member in 1..=self.members {
+            self.kill(member)?;
+            let dir = self.data_dir(member);
+            fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+        }
+        Ok(())
+    }
+
+    fn start_members(self) -> Result<()> {
         for member in 1..=self.members {
             self.start_member(member)?;
         }
         self.wait_ready(READY_LIMIT)
+    }
+
+    fn data_dir(self, member: u8) -> PathBuf {
+        self.lab.layout().daemon_data(&name(member)).join(DATA)
     }
 
     fn snapshot(self, snapshot: &str) -> String {

@@ -136,6 +136,11 @@ impl<'a> Node<'a> {
     pub fn poweroff(self) -> Result<()> {
         // The machine may be down before the command could say that it went well.
         let _ = self.exec(["systemctl", "start", "--no-block", "poweroff.target"])?;
+        self.await_off()
+    }
+
+    /// Waits until the machine, which is shutting down, is off.
+    pub fn await_off(self) -> Result<()> {
         self.lab.request(&Request::AwaitOff(self.number))?;
         self.lab.note_off(self.number);
         Ok(())

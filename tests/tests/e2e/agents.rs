@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use fleet_tests::cluster::Cluster;
 use nix::sys::signal::Signal;
 
-use crate::support::{Person, Runs, SLEEPER, machines, once, runs, throughout, until};
+use crate::support::{Person, Runs, SLEEPER, Watched, machines, once, runs, settled, throughout, until};
 
 const UNITS: [&str; 6] = ["u@1.service", "u@2.service", "u@3.service", "u@4.service", "u@5.service", "u@6.service"];
 
@@ -15,7 +15,11 @@ const UNITS: [&str; 6] = ["u@1.service", "u@2.service", "u@3.service", "u@4.serv
 #[test]
 fn units_run_on_when_fleetd_is_killed_or_restarted() {
     Cluster::builder().machines(3).agent_ttl("4s").run(|cluster| {
-        let before = start_units(cluster)?;
+        settled(cluster, 1, 3)?;
+        let watched = Watched::start(cluster, 1, &UNITS)?;
+        for machine in 1..=3 {
+            watched.on(machine)?;
+        }
         for node in cluster.nodes() {
             let killed = pid_of_fleetd(cluster, node.number())?;
             node.signal("fleetd", Signal::SIGKILL)?;
@@ -23,12 +27,12 @@ fn units_run_on_when_fleetd_is_killed_or_restarted() {
                 ensure!(pid_of_fleetd(cluster, node.number())? != killed);
                 serves(cluster, node.number())
             })?;
-            assert_eq!(runs(cluster, &UNITS)?, before, "after fleetd was killed on {}", node.name());
+            watched.untouched().with_context(|| format!("after fleetd was killed on {}", node.name()))?;
         }
         for node in cluster.nodes() {
             node.exec(["systemctl", "restart", "fleet"])?.ok()?;
             until("fleetd does not serve", || serves(cluster, node.number()))?;
-            assert_eq!(runs(cluster, &UNITS)?, before, "after fleetd was restarted on {}", node.name());
+            watched.untouched().with_context(|| format!("after fleetd was restarted on {}", node.name()))?;
         }
         // Every fleetd at once, as an upgrade of all machines does it.
         for node in cluster.nodes() {
@@ -36,17 +40,15 @@ fn units_run_on_when_fleetd_is_killed_or_restarted() {
         }
         cluster.wait_machines(3)?;
         // Longer than the lease: had anyone been taken for lost, units would have moved by now.
-        throughout(Duration::from_secs(5), "a unit was touched", || unchanged(cluster, &before))?;
+        throughout(Duration::from_secs(5), "a unit was touched", || watched.untouched())?;
+        watched.settles(1, &[])?;
 
         // And fleet goes on with what it is there for.
         let person = Person::at(cluster, 1);
         person.fleetctl("destroy u@1.service u@4.service")?;
         person.fleetctl("start u@7.service")?;
         once(cluster, &["u@7.service", "u@2.service"])?;
-        let rest = ["u@2.service", "u@3.service", "u@5.service", "u@6.service"];
-        let kept: Runs = before.into_iter().filter(|(unit, _)| rest.contains(&unit.as_str())).collect();
-        assert_eq!(runs(cluster, &rest)?, kept);
-        Ok(())
+        watched.untouched_but(&["u@1.service", "u@4.service"])
     });
 }
 
@@ -94,19 +96,6 @@ fn a_machine_that_lost_its_configuration_touches_nothing() {
         assert_eq!(cluster.running_on("pinned.service"), Vec::<u8>::new());
         Ok(())
     });
-}
-
-fn start_units(cluster: &Cluster) -> Result<Runs> {
-    cluster.wait_machines(3)?;
-    let person = Person::at(cluster, 1);
-    person.save("u@.service", SLEEPER)?;
-    person.fleetctl("submit u@.service")?;
-    person.fleetctl(&format!("start {}", UNITS.join(" ")))?;
-    let before = once(cluster, &UNITS)?;
-    for machine in 1..=3 {
-        assert!(before.values().any(|run| run.machine == machine), "nothing to lose on machine {machine}: {before:?}");
-    }
-    Ok(before)
 }
 
 fn unchanged(cluster: &Cluster, before: &Runs) -> Result<()> {

@@ -33,6 +33,11 @@ fn a_clone_is_refused_and_the_original_is_not_touched() {
             until("the log does not name both machines", || {
                 refusal(&clone.exec(["journalctl", "--no-pager", "-u", "fleet", "-o", "cat"])?.ok()?)
             })?;
+            until("its status does not name both machines", || {
+                let status = Person::at(cluster, CLONE).types("cluster status")?;
+                ensure!(status.status.code() == Some(1), "a script is not told: {status:?}");
+                refusal(&status.stdout)
+            })?;
             throughout(Duration::from_secs(5), "a unit was touched", || {
                 ensure!(clone.processes_named("sleep").is_empty(), "the clone runs units");
                 watched.untouched()

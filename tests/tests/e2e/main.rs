@@ -21,6 +21,7 @@ mod power;
 mod registry_loss;
 mod replace;
 mod restored;
+mod stops;
 mod support;
 mod tour;
 mod trouble;

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
 use fleet_tests::cluster::{Cluster, Registry};
 
-use crate::support::{Person, SLEEPER, once, runs, settled, throughout};
+use crate::support::{Person, Watched, once, settled, throughout};
 
 const UNITS: [&str; 6] = ["u@1.service", "u@2.service", "u@3.service", "u@4.service", "u@5.service", "u@6.service"];
 
@@ -14,22 +13,15 @@ const UNITS: [&str; 6] = ["u@1.service", "u@2.service", "u@3.service", "u@4.serv
 #[test]
 fn an_outage_of_etcd_for_three_leases_moves_nothing() {
     Cluster::builder().machines(3).registry(Registry::Etcd(3)).agent_ttl("2s").run(|cluster| {
-        cluster.wait_machines(3)?;
+        settled(cluster, 2, 3)?;
         let person = Person::at(cluster, 2);
-        person.save("u@.service", SLEEPER)?;
-        person.fleetctl(&format!("start {}", UNITS.join(" ")))?;
-        let before = once(cluster, &UNITS)?;
-        let unchanged = || -> Result<()> {
-            let now = runs(cluster, &UNITS)?;
-            ensure!(now == before, "before: {before:#?}\nnow: {now:#?}");
-            Ok(())
-        };
+        let watched = Watched::start(cluster, 2, &UNITS)?;
 
         let etcd = cluster.etcd().ok_or_else(|| anyhow::anyhow!("this cluster has an etcd"))?;
         for member in 1..=etcd.members() {
             etcd.pause(member)?;
         }
-        throughout(Duration::from_secs(6), "units were touched during the outage", unchanged)?;
+        throughout(Duration::from_secs(6), "units were touched during the outage", || watched.untouched())?;
         // What fleetd last knew can be read all the while, with a word on it.
         let list = person.types("list-units --no-legend")?;
         assert!(
@@ -41,11 +33,12 @@ fn an_outage_of_etcd_for_three_leases_moves_nothing() {
         }
         etcd.wait_ready(Duration::from_secs(30))?;
         cluster.wait_machines(3)?;
-        throughout(Duration::from_secs(5), "units were touched after the outage", unchanged)?;
+        throughout(Duration::from_secs(5), "units were touched after the outage", || watched.untouched())?;
 
         settled(cluster, 1, 3)?;
         person.fleetctl("start u@7.service")?;
         once(cluster, &["u@7.service"])?;
-        unchanged()
+        watched.settles(1, &[])?;
+        Ok(())
     });
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Context;
 use fleet_tests::cluster::Cluster;
 
-use crate::support::{Person, Runs, SLEEPER, once, runs, throughout, until};
+use crate::support::{Person, Watched, once, settled, throughout, until};
 
 const UNITS: [&str; 6] = ["u@1.service", "u@2.service", "u@3.service", "u@4.service", "u@5.service", "u@6.service"];
 
@@ -14,49 +14,38 @@ const UNITS: [&str; 6] = ["u@1.service", "u@2.service", "u@3.service", "u@4.serv
 #[test]
 fn the_registrys_machine_is_lost_and_returns() {
     Cluster::builder().machines(3).agent_ttl("2s").run(|cluster| {
-        cluster.wait_machines(3)?;
+        settled(cluster, 2, 3)?;
         let person = Person::at(cluster, 2);
-        person.save("u@.service", SLEEPER)?;
-        person.fleetctl("submit u@.service")?;
-        person.fleetctl(&format!("start {}", UNITS.join(" ")))?;
-        let before = once(cluster, &UNITS)?;
+        let watched = Watched::start(cluster, 2, &UNITS)?;
         let carrier = cluster.node(1);
-        assert!(before.values().any(|run| run.machine == 1), "nothing runs beside the registry: {before:?}");
+        let lost = watched.on(1)?;
+        let elsewhere: Vec<&str> = UNITS.into_iter().filter(|unit| !lost.contains(unit)).collect();
 
         // The registry's process alone, for as long as it takes to restart.
         carrier.exec(["systemctl", "restart", "fleet"])?.ok()?;
         cluster.wait_machines(3)?;
-        throughout(Duration::from_secs(4), "units were touched", || unchanged(cluster, &before))?;
+        throughout(Duration::from_secs(4), "units were touched", || watched.untouched())?;
         person.fleetctl("start u@7.service")?;
         person.fleetctl("destroy u@7.service")?;
 
         // Its whole machine, for several leases.
-        let elsewhere: Runs =
-            before.iter().filter(|(_, run)| run.machine != 1).map(|(unit, run)| (unit.clone(), run.clone())).collect();
         carrier.power_off_hard()?;
-        throughout(Duration::from_secs(6), "units elsewhere were touched", || unchanged(cluster, &elsewhere))?;
+        throughout(Duration::from_secs(6), "units elsewhere were touched", || watched.untouched_but(&lost))?;
         carrier.boot()?;
         cluster.wait_machines(3)?;
-        throughout(Duration::from_secs(4), "units elsewhere were touched", || unchanged(cluster, &elsewhere))?;
+        throughout(Duration::from_secs(4), "units elsewhere were touched", || watched.untouched_but(&lost))?;
 
         // It heals: what was lost with that machine runs again, once; and what was acknowledged is known.
-        once(cluster, &UNITS)?;
+        watched.settles(2, &lost)?;
         let known = until("list-unit-files does not answer", || person.fleetctl("list-unit-files --no-legend"))?;
         for unit in UNITS.iter().chain(&["u@.service"]) {
             assert!(known.contains(unit), "the registry forgot {unit}:\n{known}");
         }
         person.fleetctl("start u@8.service")?;
         once(cluster, &["u@8.service"])?;
-        let (unit, _) = elsewhere.first_key_value().context("nothing ran elsewhere")?;
+        let unit = elsewhere.first().context("nothing ran elsewhere")?;
         person.fleetctl(&format!("destroy {unit}"))?;
         assert_eq!(cluster.running_on(unit), Vec::<u8>::new());
         Ok(())
     });
-}
-
-fn unchanged(cluster: &Cluster, before: &Runs) -> Result<()> {
-    let units: Vec<&str> = before.keys().map(String::as_str).collect();
-    let now = runs(cluster, &units)?;
-    ensure!(now == *before, "before: {before:#?}\nnow: {now:#?}");
-    Ok(())
 }

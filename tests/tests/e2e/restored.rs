@@ -26,6 +26,40 @@ fn an_etcd_restored_under_its_old_id_stops_nothing() {
     restored("");
 }
 
+/// Operators without a backup would lose what runs, too: an etcd that comes back empty is no cluster of theirs, and says
+/// nothing about what is to run. Nothing is touched until a person accepts it, on each machine, and nothing then.
+#[test]
+fn an_etcd_that_comes_back_empty_stops_nothing() {
+    Cluster::builder().machines(2).registry(Registry::Etcd(1)).agent_ttl("2s").run(|cluster| {
+        let etcd = cluster.etcd().context("this cluster has an etcd")?;
+        settled(cluster, 1, 2)?;
+        let watched = Watched::start(cluster, 1, &KEPT)?;
+        etcd.begin_anew()?;
+        for machine in [1, 2] {
+            let person = Person::at(cluster, machine);
+            until("nobody says that the registry is empty", || {
+                let status = person.types("cluster status")?;
+                let said = status.stdout.contains("the store holds none: nothing is touched");
+                ensure!(said && status.status.code() == Some(1), "{status:?}");
+                Ok(())
+            })?;
+        }
+        throughout(Duration::from_secs(5), "a unit was touched", || watched.untouched())?;
+        for machine in [1, 2] {
+            until("the registry is not accepted", || Person::at(cluster, machine).fleetctl("join --accept").map(drop))?;
+        }
+        settled(cluster, 1, 2)?;
+        until("what runs is not shown", || {
+            let orphans = Person::at(cluster, 1).fleetctl("orphans")?;
+            ensure!(KEPT.iter().all(|unit| orphans.contains(unit)), "{orphans}");
+            Ok(())
+        })?;
+        throughout(Duration::from_secs(3), "a unit was touched", || watched.untouched())?;
+        watched.settles(1, &[])?;
+        Ok(())
+    });
+}
+
 /// An empty `token` is that of the lost etcd.
 fn restored(token: &str) {
     Cluster::builder().machines(3).registry(Registry::Etcd(1)).agent_ttl("2s").run(|cluster| {
