@@ -26,3 +26,4 @@ mod support;
 mod tour;
 mod trouble;
 mod upgrade;
+mod user;
