@@ -30,6 +30,8 @@ pub struct EngineConfig {
     pub carries_registry: bool,
     /// How long the brake holds (`engine_brake_hold`); zero is for ever.
     pub brake_hold: Duration,
+    /// How long the records of a lost machine are kept (`machine_retention`); zero is for ever.
+    pub machine_retention: Duration,
     /// Spreads waits.
     pub seed: u64,
     /// The lease's time to live (`agent_ttl`).
@@ -155,7 +157,7 @@ impl Engine {
             match effect {
                 ElectionEffect::Store(effect) => out.push(EngineEffect::Store(effect)),
                 ElectionEffect::Elected { fence, why } => {
-                    self.leader = Some(Leader::new(fence, self.names));
+                    self.leader = Some(Leader::new(fence, self.names, self.config.machine_retention));
                     out.push(EngineEffect::Log(Report::Elected { why, fence }));
                     self.follow(now, out);
                     let found = self.view.brake.clone();

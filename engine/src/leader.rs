@@ -6,6 +6,7 @@
 pub(crate) mod facts;
 mod failures;
 mod notes;
+mod retention;
 mod sweeper;
 mod write;
 
@@ -27,6 +28,7 @@ use crate::report::Report;
 use facts::Digests;
 use failures::Failures;
 use notes::Notes;
+use retention::Retention;
 use sweeper::Sweeper;
 use write::{Batch, Write, Writer};
 
@@ -77,6 +79,7 @@ pub(crate) struct Leader {
     notes: Notes,
     failures: Failures,
     sweeper: Sweeper,
+    retention: Retention,
     /// Batches that may still take effect.
     ghosts: Vec<Batch>,
     /// The read that tells which of them did.
@@ -94,8 +97,8 @@ pub(crate) struct Leader {
 }
 
 impl Leader {
-    /// A leader with this fence, whose calls are named from here on.
-    pub(crate) fn new(fence: i64, names: u64) -> Self {
+    /// A leader with this fence, whose calls are named from here on, and which keeps lost machines' records for so long.
+    pub(crate) fn new(fence: i64, names: u64, retention: Duration) -> Self {
         Self {
             fence,
             names,
@@ -105,6 +108,7 @@ impl Leader {
             notes: Notes::default(),
             failures: Failures::default(),
             sweeper: Sweeper::default(),
+            retention: Retention::new(retention),
             ghosts: Vec::new(),
             looking: None,
             await_revision: fence,
@@ -126,7 +130,7 @@ impl Leader {
         if self.pause_until > Mono::ZERO {
             return Some(self.pause_until);
         }
-        self.sweeper.wakeup().into_iter().chain(self.failures.wakeup()).min()
+        [self.sweeper.wakeup(), self.retention.wakeup(), self.failures.wakeup()].into_iter().flatten().min()
     }
 
     fn call(&mut self, request: Request, wishes: &mut Vec<Wish>) -> u64 {
@@ -181,6 +185,9 @@ impl Leader {
     pub(crate) fn schedule_changed(&mut self, ground: Ground<'_>, id: &MachineId, wishes: &mut Vec<Wish>) {
         let Some(found) = ground.view.schedules.get(id) else {
             self.stored.remove(id);
+            if self.retention.has_deleted(id) {
+                return self.machine_changed(ground, id);
+            }
             return self.start_over(format!("the schedule of {} was deleted", id.short()), wishes);
         };
         let stored = self.stored.get(id).map_or(0, |stored| stored.revision);
@@ -296,6 +303,10 @@ impl Leader {
         if let Some(txn) = self.sweeper.sweep(ground.now.mono, ground.view, schedules, self.fence) {
             let call = self.call(Request::Txn(txn), wishes);
             self.sweeper.sent(call);
+        }
+        if let Some((id, txn)) = self.retention.look(ground, self.fence) {
+            let call = self.call(Request::Txn(txn), wishes);
+            self.retention.sent(call, id);
         }
     }
 
@@ -494,6 +505,9 @@ impl Leader {
             return;
         }
         let succeeded = result.as_ref().is_ok_and(|txn| txn.succeeded);
+        if let Some(deleted) = self.retention.answered(call, now.mono, succeeded) {
+            return wishes.extend(deleted.map(|machine| Wish::Tell(Report::Forgotten { machine })));
+        }
         if self.brake_call == Some(call) {
             self.brake_call = None;
             if succeeded {

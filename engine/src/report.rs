@@ -67,6 +67,11 @@ pub enum Report {
         /// Which.
         machine: MachineId,
     },
+    /// It was lost long ago: its records are deleted.
+    Forgotten {
+        /// Which.
+        machine: MachineId,
+    },
     /// Its absence is taken as its loss.
     Lost {
         /// Which.
@@ -142,6 +147,9 @@ impl fmt::Display for Report {
             Self::Absent { machine } => write!(f, "{} is absent", machine.short()),
             Self::Left { machine } => {
                 write!(f, "{} left: it stopped its units, which may run elsewhere", machine.short())
+            }
+            Self::Forgotten { machine } => {
+                write!(f, "{} was lost for machine_retention: its records are deleted", machine.short())
             }
             Self::Lost { machine } => write!(f, "{} is lost: its units may run elsewhere", machine.short()),
             Self::Returned { machine } => write!(f, "{} is present", machine.short()),

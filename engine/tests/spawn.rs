@@ -19,6 +19,7 @@ fn start(store: &Arc<dyn Store>, name: &str) -> (SessionHandle, EngineHandle) {
         layout: Layout::default(),
         carries_registry: false,
         brake_hold: Duration::from_secs(300),
+        machine_retention: Duration::ZERO,
         seed: 1,
         ttl,
     };

@@ -65,6 +65,8 @@ pub struct Config {
     pub capacity: Capacity,
     /// How long the brake holds after a loss of many machines; zero is for ever.
     pub engine_brake_hold: Duration,
+    /// How long the records of a lost machine are kept; zero is for ever.
+    pub machine_retention: Duration,
     /// What becomes of units when fleetd is stopped for good.
     pub on_stop: OnStop,
 }

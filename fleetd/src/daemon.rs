@@ -201,6 +201,7 @@ fn start_engine(
         layout: layout.clone(),
         carries_registry: facts.carries_registry,
         brake_hold: config.engine_brake_hold,
+        machine_retention: config.machine_retention,
         seed,
         ttl: config.agent_ttl,
     };

@@ -5,6 +5,7 @@ mod failures;
 mod fences;
 mod losses;
 mod moves;
+mod retention;
 mod rig;
 mod scheduling;
 mod states;

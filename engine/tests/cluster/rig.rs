@@ -61,6 +61,7 @@ pub(crate) struct Rig {
     pub nodes: Vec<Node>,
     pub layout: Layout,
     pub hold: Duration,
+    pub retention: Duration,
     lives: u64,
 }
 
@@ -91,6 +92,7 @@ impl Rig {
             nodes: Vec::new(),
             layout,
             hold: Duration::from_secs(300),
+            retention: Duration::ZERO,
             lives: 0,
         }
     }
@@ -133,6 +135,7 @@ impl Rig {
             layout: self.layout.clone(),
             carries_registry,
             brake_hold: self.hold,
+            machine_retention: self.retention,
             seed,
             ttl: TTL,
         });

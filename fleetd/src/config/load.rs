@@ -84,6 +84,7 @@ impl Config {
             listen: option(raw, "listen", |v| value::list(v).iter().map(|l| ListenAddress::parse(l)).collect())?,
             capacity: option(raw, "capacity", value::capacity)?,
             engine_brake_hold: option(raw, "engine_brake_hold", value::parse_duration)?,
+            machine_retention: option(raw, "machine_retention", value::parse_duration)?,
             on_stop: option(raw, "on_stop", |v| match v {
                 "drain" => Ok(OnStop::Drain),
                 "keep" => Ok(OnStop::Keep),

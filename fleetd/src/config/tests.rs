@@ -26,6 +26,7 @@ fn an_empty_file_gives_the_documented_defaults() {
     assert_eq!(config.units_directory, Path::new("/run/fleet/units"));
     assert_eq!(config.token_limit, 100);
     assert_eq!(config.engine_brake_hold, Duration::from_secs(300));
+    assert_eq!(config.machine_retention, Duration::from_secs(7 * 86_400));
     assert_eq!(config.on_stop, OnStop::Drain);
     assert_eq!(config.peer_listen.to_string(), "0.0.0.0:49154");
     assert!(!config.registry.embedded && config.registry.listen.is_local());

@@ -18,6 +18,8 @@ use super::systemd::Systemd;
 pub(super) const TTL: Duration = Duration::from_secs(10);
 /// How long the brake holds.
 pub(super) const BRAKE_HOLD: Duration = Duration::from_secs(40);
+/// How long the records of a lost machine are kept.
+pub(super) const RETENTION: Duration = Duration::from_secs(6 * 3_600);
 /// How long the store may take.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -123,6 +125,7 @@ impl Machine {
                 layout: layout.clone(),
                 carries_registry: false,
                 brake_hold: BRAKE_HOLD,
+                machine_retention: RETENTION,
                 seed: seed ^ 1,
                 ttl: TTL,
             }),
