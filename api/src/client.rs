@@ -296,7 +296,8 @@ impl Client {
         path: &str,
         body: Option<Bytes>,
     ) -> Result<Bytes, ApiError> {
-        self.again(repeat, || async {
+        let (method, body) = (&method, &body);
+        self.again(repeat, || async move {
             let response = self.answer(method.clone(), path, body.clone()).await?;
             Ok(self.whole(response).await?)
         })

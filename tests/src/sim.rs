@@ -6,6 +6,7 @@
 //! checked against what the simulated systemds really run and what the store really holds; once the faults have ended,
 //! what runs must become what is decided, and stay so. The same seed tells the same story, to the letter.
 
+mod churn;
 mod clock;
 mod convergence;
 mod deed;
@@ -22,6 +23,7 @@ mod timeline;
 mod truth;
 mod world;
 
+pub use churn::{Day, Rest, churn};
 pub use rng::Rng;
 pub use shrink::shrink;
 pub use story::{Outcome, Story};

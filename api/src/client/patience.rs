@@ -47,11 +47,10 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 impl Client {
     /// Makes a call until it is answered, within the time that an answer may take. When that is over, the last refusal is
     /// the answer.
-    pub(super) async fn again<T>(
-        &self,
-        repeat: Repeat,
-        call: impl AsyncFn() -> Result<T, Failed>,
-    ) -> Result<T, ApiError> {
+    pub(super) async fn again<T, F>(&self, repeat: Repeat, call: impl Fn() -> F) -> Result<T, ApiError>
+    where
+        F: Future<Output = Result<T, Failed>>,
+    {
         let deadline = Instant::now() + self.request_timeout;
         let mut attempts = 0;
         let mut refused = None;

@@ -93,6 +93,9 @@ pub struct StateView {
     /// The hash of the text that is loaded; absent where the server does not know it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash: Option<UnitHash>,
+    /// It runs there without this cluster having asked for it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub orphan: bool,
     /// The machine is not present: these are its last words.
     #[serde(default, skip_serializing_if = "is_false")]
     pub stale: bool,

@@ -148,7 +148,7 @@ impl Unit<'_> {
         let at = name_of(machine);
         let state = view.states.iter().find(|state| state.machine.id == machine.id && state.uid == view.uid);
         match state {
-            None => Err(Verdict::Pending(format!("loading on {at}"))),
+            None => Err(self.in_the_way(machine).unwrap_or_else(|| Verdict::Pending(format!("loading on {at}")))),
             Some(state) if state.stale => {
                 Err(Verdict::Pending(format!("{at} is lost, and it has no other machine yet")))
             }
@@ -160,6 +160,12 @@ impl Unit<'_> {
             Some(state) if state.restarts < view.restarts => Err(Verdict::Pending(format!("restarting on {at}"))),
             Some(state) => Ok(state),
         }
+    }
+
+    /// An orphan of its name runs on its machine, and is left alone.
+    fn in_the_way(&self, machine: &MachineRef) -> Option<Verdict> {
+        let mut states = self.live().filter(|state| state.orphan && state.machine.id == machine.id);
+        states.find_map(|state| Some(failed(state.error.as_ref()?, None)))
     }
 
     /// What machines that are present say of it.

@@ -325,3 +325,15 @@ fn settling_says_nothing_of_a_unit_that_was_not_seen() {
     assert!(wait.settle().is_empty());
     assert_eq!(wait.observe(WatchLine::Snapshot { revision: 1, units: Vec::new() }).len(), 1);
 }
+
+#[test]
+fn an_orphan_in_the_way_ends_the_wait_with_its_reason() {
+    let orphan =
+        StateView { uid: 3, orphan: true, error: Some("an orphan".into()), ..state(Reached::Launched, "active") };
+    let view = UnitView { states: vec![orphan.clone()], ..unit(DesiredState::Launched) };
+    assert_eq!(judged(Goal::Launched, None, Some(&view)), "failed: an orphan");
+    let elsewhere = UnitView { states: vec![StateView { machine: machine("m2"), ..orphan.clone() }], ..view.clone() };
+    assert_eq!(judged(Goal::Launched, None, Some(&elsewhere)), "pending: loading on m1/192.0.2.2");
+    let taken_over = UnitView { states: vec![orphan, state(Reached::Launched, "active/running")], ..view };
+    assert_eq!(judged(Goal::Launched, None, Some(&taken_over)), "reached on m1");
+}

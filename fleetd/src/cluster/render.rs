@@ -11,6 +11,7 @@ use fleet_registry::record::{NoteKind, StateRecord, Target};
 use fleet_units::{DesiredState, MachineId, UnitName};
 
 use super::Picture;
+use super::status::is_orphan;
 
 impl Picture {
     /// A unit as version 2 shows it; a destroyed one until the machines that are present have stopped it.
@@ -136,6 +137,7 @@ impl Picture {
             restarts: state.restarts,
             error: Some(state.error.clone()).filter(|error| !error.is_empty()),
             hash: self.parsed(&state.content).map(|parsed| parsed.hash),
+            orphan: is_orphan(state),
             stale: stale || !self.view.machines.contains_key(id),
         }
     }

@@ -112,6 +112,6 @@ impl Picture {
 }
 
 /// Whether an agent says that it did not load the unit for this cluster: `"orphan": true`.
-fn is_orphan(state: &StateRecord) -> bool {
+pub(super) fn is_orphan(state: &StateRecord) -> bool {
     state.extra.get("orphan") == Some(&serde_json::Value::Bool(true))
 }

@@ -25,7 +25,8 @@ pub struct Limits {
     pub pause: Duration,
     /// How long a body may take in all.
     pub body: Duration,
-    /// How long a client may read nothing while there is something for it.
+    /// How long a client may read nothing while there is something for it. A unix socket tells of what is read only
+    /// when three quarters of its buffer are.
     pub stall: Duration,
     /// Bytes of large bodies, both ways, that are held at once.
     pub bytes: usize,
@@ -45,7 +46,7 @@ impl Default for Limits {
             head: Duration::from_secs(15),
             pause: Duration::from_secs(30),
             body: Duration::from_secs(120),
-            stall: Duration::from_secs(30),
+            stall: Duration::from_secs(120),
             bytes: 96 << 20,
             writes: 64,
             waiting: 1_024,

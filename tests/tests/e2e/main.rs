@@ -10,6 +10,7 @@ mod clones;
 mod disks;
 mod drain;
 mod fence;
+mod join;
 mod killed;
 mod moves;
 mod network;
