@@ -13,34 +13,40 @@ const UNITS: [&str; 2] = ["same.service", "other.service"];
 /// it; and who means it would have no way to move a machine to another cluster without stopping everything first.
 #[test]
 fn a_machine_joins_another_cluster_and_what_runs_is_left_alone() {
-    let own = [("registry", "embedded"), ("registry_listen", "192.0.2.3:2379"), ("registry_insecure", "true")];
-    let builder = Cluster::builder().machines(3).agent_ttl("2s");
-    let builder = own.into_iter().fold(builder, |builder, (name, value)| builder.option_on(3, name, value));
-    builder.run(|cluster| {
-        cluster.wait_machines(2)?;
+    Cluster::builder().machines(3).agent_ttl("2s").run(|cluster| {
+        cluster.wait_machines(3)?;
         let (there, here) = (Person::at(cluster, 3), Person::at(cluster, 1));
+        let point_at = |registry: &str| {
+            let config = format!("{registry}\npublic_ip=192.0.2.3\nagent_ttl=2s\n");
+            cluster.node(3).write_file("/etc/fleet/fleet.conf", config)?;
+            cluster.node(3).exec(["systemctl", "restart", "fleet"])?.ok()?;
+            until("it does not see that this is another registry", || {
+                let shown = there.fleetctl("join")?;
+                ensure!(shown.contains("--accept"), "{shown}");
+                Ok(shown)
+            })
+        };
+        ensure!(there.refused(1, "join --accept")?.contains("nothing to accept"));
+
+        // One machine is to have a cluster of its own: its registry is empty, and it does not take that for its cluster.
+        let shown = point_at("registry=embedded\nregistry_listen=192.0.2.3:2379\nregistry_insecure=true")?;
+        ensure!(shown.contains("is empty"), "{shown}");
+        cluster.wait_machines(2)?;
+        there.fleetctl("join --accept")?;
         let pinned = sleeper_with(&format!("MachineID={}", cluster.node(3).machine_id()));
         for unit in UNITS {
             there.save(unit, pinned.as_str())?;
         }
-        until("the lone machine does not answer", || there.fleetctl(&format!("start {}", UNITS.join(" "))))?;
+        there.fleetctl(&format!("start {}", UNITS.join(" ")))?;
         let before = once(cluster, &UNITS)?;
         let unchanged = || {
             let now = runs(cluster, &UNITS)?;
             ensure!(now == before, "before: {before:#?}\nnow: {now:#?}");
             Ok(())
         };
-        ensure!(there.refused(1, "join --accept")?.contains("nothing to accept"));
 
-        // It is pointed at the other cluster's registry, by mistake or not.
-        let config = "etcd_servers=http://192.0.2.1:2379\npublic_ip=192.0.2.3\nagent_ttl=2s\n";
-        cluster.node(3).write_file("/etc/fleet/fleet.conf", config)?;
-        cluster.node(3).exec(["systemctl", "restart", "fleet"])?.ok()?;
-        let shown = until("it does not see it", || {
-            let shown = there.fleetctl("join")?;
-            ensure!(shown.contains("--accept"), "{shown}");
-            Ok(shown)
-        })?;
+        // It is pointed at the other cluster's registry again, by mistake or not.
+        let shown = point_at("etcd_servers=http://192.0.2.1:2379")?;
         ensure!(UNITS.iter().all(|unit| shown.contains(unit)), "{shown}");
         throughout(Duration::from_secs(5), "what runs was touched", unchanged)?;
         cluster.wait_machines(2)?;
