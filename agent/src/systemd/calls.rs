@@ -168,7 +168,8 @@ impl Calls {
                 Err(_) => self.manager.disable_unit_files(&[unit.as_str()], true).await.map(drop).map_err(error),
             };
             match result {
-                Ok(()) => done.push(unit.clone()),
+                // What systemd does not know is not linked: fleetd died after it was unlinked, or somebody else did that.
+                Ok(()) | Err(SystemdError::NoSuchUnit) => done.push(unit.clone()),
                 Err(error) => _ = results.insert(unit.clone(), Err(error)),
             }
         }

@@ -120,6 +120,33 @@ fn a_destruction_survives_the_death_of_fleetd_at_any_moment() {
     });
 }
 
+/// A person would find a unit that they destroyed in every list for ever, and one that moves would never arrive, where
+/// fleetd died just after it had unlinked it: what systemd does not know any more is as good as unlinked.
+#[test]
+fn a_unit_that_is_unlinked_already_is_removed() {
+    Cluster::builder().machines(1).run(|cluster| {
+        settled(cluster, 1, 1)?;
+        let watched = Watched::start(cluster, 1, &BYSTANDERS)?;
+        let person = Person::at(cluster, 1);
+        person.save("single.service", telling(""))?;
+        person.fleetctl("start u@10.service single.service")?;
+        for unit in ["u@10.service", "single.service"] {
+            once(cluster, &[unit])?;
+            cluster.node(1).exec(["systemctl", "disable", "--runtime", unit])?.ok()?;
+            cluster.node(1).exec(["systemctl", "stop", unit])?.ok()?;
+            person.fleetctl(&format!("destroy --no-block {unit}"))?;
+            until("the unit is not gone", || {
+                let files = cluster.node(1).exec(["ls", "-A", "/run/fleet/units"])?.ok()?;
+                let list = person.fleetctl("list-units --no-legend")?;
+                ensure!(!files.contains(unit) && !list.contains(unit), "{files}{list}");
+                Ok(())
+            })?;
+        }
+        watched.settles(1, &[])?;
+        Ok(())
+    });
+}
+
 /// A cluster, and one round after the other of something that goes on while fleetd is killed.
 fn rounds(mut round: impl FnMut(&Cluster, &mut Crash<'_>, usize) -> Result<()>) {
     let seed = env::var(SEED).ok().and_then(|seed| seed.parse().ok());
