@@ -9,6 +9,7 @@ mod ending;
 mod fence;
 mod membership;
 mod outcome;
+mod proof;
 mod publish;
 mod restored;
 mod schedule;

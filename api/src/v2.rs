@@ -33,7 +33,7 @@ pub use change::{
     UnitsRequest,
 };
 pub use cluster::{
-    BrakeView, ClusterStatus, LeaderView, LostMachine, Orphan, RegistryView, Stopping, UnreadableRecord,
+    BrakeView, ClusterStatus, LeaderView, LostMachine, Orphan, RegistryView, Stopping, UnitTrouble, UnreadableRecord,
 };
 pub use machine::{MachineList, MachineRef, MachineView};
 pub use membership::{ForeignRegistry, JoinRequest, Membership, OrphanRequest};

@@ -1,5 +1,7 @@
 //! The columns of a list: which there are, which are shown, and how the whole is laid out.
 
+use fleet_api::v2::StateView;
+
 use crate::cli::List;
 use crate::error::CommandError;
 use crate::table;
@@ -71,6 +73,28 @@ pub fn machine_id(id: &str, full: bool) -> String {
     }
 }
 
+/// What there is to say of a unit that is being stopped: where, since when, and until when at the latest, by the clock of
+/// its machine.
+pub fn stopping(state: &StateView) -> Option<String> {
+    if state.active != "deactivating" {
+        return None;
+    }
+    let mut words = format!("stopping on {} ({})", machine(&state.machine, false), state.sub);
+    if state.since != 0 {
+        words.push_str(&format!(" since {} UTC", clock(state.since)));
+        if let Some(bound) = state.stop_bound_ms {
+            words.push_str(&format!(", until {} UTC at the latest", clock(state.since.saturating_add(bound))));
+        }
+    }
+    Some(words)
+}
+
+/// The time of day: `14:03:22`.
+fn clock(millis: u64) -> String {
+    let seconds = millis / 1000 % 86_400;
+    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
 /// How a hash is shown: its first seven digits, or in full.
 pub fn hash(hash: Option<&fleet_units::UnitHash>, full: bool) -> String {
     match hash {
@@ -114,6 +138,32 @@ mod tests {
             let list = List { fields: Some(fields.to_owned()), ..List::default() };
             let error = select(&list, FIELDS, "left").err().and_then(|error| error.words());
             assert_eq!(error.as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn a_stop_has_a_beginning_and_an_end() {
+        let state = |active: &str, since, stop_bound_ms| StateView {
+            machine: fleet_api::v2::MachineRef { id: "m1".into(), address: String::new() },
+            active: active.into(),
+            sub: "stop-sigterm".into(),
+            since,
+            stop_bound_ms,
+            ..StateView::default()
+        };
+        let noon = (20_000 * 86_400 + 12 * 3_600 + 5) * 1_000;
+        let words = "stopping on m1 (stop-sigterm)";
+        let cases = [
+            (state("active", noon, Some(91_000)), None),
+            (state("deactivating", 0, Some(91_000)), Some(words.to_owned())),
+            (state("deactivating", noon, None), Some(format!("{words} since 12:00:05 UTC"))),
+            (
+                state("deactivating", noon, Some(91_000)),
+                Some(format!("{words} since 12:00:05 UTC, until 12:01:36 UTC at the latest")),
+            ),
+        ];
+        for (state, expected) in cases {
+            assert_eq!(stopping(&state), expected);
         }
     }
 

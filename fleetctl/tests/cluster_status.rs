@@ -4,8 +4,8 @@ mod common;
 
 use common::{MACHINES, machines, visible};
 use fleet_api::v2::{
-    BrakeView, ClusterStatus, LeaderView, LostMachine, MachineRef, MachineView, Orphan, RegistryView, Stopping,
-    UnreadableRecord,
+    BrakeView, ClusterStatus, LeaderView, LostMachine, MachineRef, MachineView, Orphan, RegistryView, StateView,
+    Stopping, UnitTrouble, UnreadableRecord,
 };
 use fleetctl::commands::{brake, cluster};
 use insta::assert_snapshot;
@@ -66,6 +66,30 @@ fn in_maintenance() {
     assert_snapshot!(text);
 }
 
+/// A unit that failed on the first machine.
+fn trouble() -> UnitTrouble {
+    let state = StateView {
+        machine: reference(0),
+        active: "failed".into(),
+        sub: "failed".into(),
+        result: "exit-code".into(),
+        ..StateView::default()
+    };
+    UnitTrouble { unit: "web.service".into(), state }
+}
+
+/// What failed is wrong; of many, some are named.
+#[test]
+fn with_units_that_failed() {
+    let (text, is_wrong) = shown(&ClusterStatus { failed: vec![trouble(); 12], ..healthy() });
+    assert!(is_wrong);
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("WRONG")).skip(9).collect();
+    assert_snapshot!(lines.join("\n"), @r#"
+    WRONG: unit web.service failed on 4c2c1ae0.../192.0.2.2 with result "exit-code"
+    WRONG: 2 more units failed
+    "#);
+}
+
 #[test]
 fn in_trouble() {
     let status = ClusterStatus {
@@ -107,11 +131,12 @@ fn each_trouble_is_wrong_by_itself() {
     let orphaned = ClusterStatus { orphans: vec![Orphan::default()], ..healthy() };
     let unreadable = ClusterStatus { unreadable: vec![UnreadableRecord::default()], ..healthy() };
     let held = ClusterStatus { lost: vec![LostMachine { units: 1, ..LostMachine::default() }], ..healthy() };
+    let failed = ClusterStatus { failed: vec![trouble()], ..healthy() };
     let hung = ClusterStatus { stopping: vec![stopping(Some(90_000))], ..healthy() };
     let refused = ClusterStatus { here: Some("x".into()), ..healthy() };
     let full = RegistryView { alarms: vec!["NOSPACE".into()], ..RegistryView::default() };
     let full = ClusterStatus { registry: full, ..healthy() };
-    for status in [stale, strange, leaderless, braked, orphaned, unreadable, held, hung, refused, full] {
+    for status in [stale, strange, leaderless, braked, orphaned, unreadable, held, hung, refused, full, failed] {
         let findings = cluster::findings(&status);
         assert_eq!(findings.iter().filter(|finding| finding.is_wrong).count(), 1, "{status:?}");
     }

@@ -39,6 +39,17 @@ fn every_column_in_full() {
     ");
 }
 
+/// How long a stop may take is in no column, and said beside the list.
+#[test]
+fn of_units_that_stop() {
+    let mut units = units();
+    for state in units.iter_mut().flat_map(|unit| &mut unit.states).filter(|state| state.active == "deactivating") {
+        (state.since, state.stop_bound_ms) = (5_000, Some(91_000));
+    }
+    let notes = fleetctl::commands::list_units::notes(&cluster(units));
+    assert_snapshot!(notes.join("\n"), @"NOTE: old.service is stopping on 4c2c1ae0.../192.0.2.2 (stop-sigterm) since 00:00:05 UTC, until 00:01:36 UTC at the latest");
+}
+
 #[test]
 fn without_legend() {
     let text = render(&list(Some("unit"), false, true), cluster(units())).unwrap();

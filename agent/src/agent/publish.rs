@@ -68,6 +68,8 @@ pub(super) struct Publisher {
     due: BTreeMap<UnitName, Mono>,
     /// For units that wrote lately: when their allowance is whole again.
     spent: BTreeMap<UnitName, Mono>,
+    /// Units that were just started, and until when nothing is written of them.
+    held: BTreeMap<UnitName, Mono>,
     /// What is under way.
     in_flight: Option<Batch>,
     /// Nothing is sent before then.
@@ -91,6 +93,7 @@ impl Publisher {
             written: BTreeMap::new(),
             due: BTreeMap::new(),
             spent: BTreeMap::new(),
+            held: BTreeMap::new(),
             in_flight: None,
             pause: None,
             applied: None,
@@ -175,7 +178,18 @@ impl Publisher {
 
     /// When this unit may write again.
     fn allowed(&self, unit: &UnitName) -> Mono {
-        self.spent.get(unit).map_or(Mono::ZERO, |whole| whole.saturating_sub(INTERVAL * (BURST - 1)))
+        let spent = self.spent.get(unit).map_or(Mono::ZERO, |whole| whole.saturating_sub(INTERVAL * (BURST - 1)));
+        self.held.get(unit).map_or(spent, |until| spent.max(*until))
+    }
+
+    /// Nothing is written of a unit until then; a hold that it has already stays as it is.
+    pub(super) fn hold(&mut self, unit: &UnitName, until: Mono) {
+        self.held.entry(unit.clone()).or_insert(until);
+    }
+
+    /// There is something to say of it after all.
+    pub(super) fn release(&mut self, unit: &UnitName) {
+        self.held.remove(unit);
     }
 
     fn spend(&mut self, unit: &UnitName, now: Mono) {
@@ -239,6 +253,7 @@ impl Agent {
             batch.applied = Some(progress);
         }
         self.publisher.spent.retain(|_, whole| *whole > now.mono);
+        self.publisher.held.retain(|_, until| *until > now.mono);
         if operations.is_empty() {
             return;
         }

@@ -27,6 +27,8 @@ pub(super) struct Unit {
     pub file: bool,
     /// Whether its file has an `[Install]` section to carry out.
     pub enable: bool,
+    /// Whether systemd calls it active before its program has shown any sign of life.
+    pub blind: bool,
     /// Whose it is: the cluster of its note. Of an orphan, none.
     pub cluster: Option<ClusterId>,
     /// With `OnDisconnect=stop`: the run of the target that it was started under, or empty.

@@ -253,6 +253,7 @@ impl Agent {
             unit.fence.clone_from(&note.fence);
             unit.cluster = Some(cluster);
             unit.enable = has_install_section(&content);
+            unit.blind = super::proof::starts_blindly(name, &content);
             (unit.report, unit.reloaded) = (None, false);
         }
         self.unwait(name, &aim.content);

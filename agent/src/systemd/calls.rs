@@ -234,7 +234,9 @@ impl Calls {
             self.get(unit, &kind, "Result"),
         );
         let number = |v: &OwnedVariant| u64::try_from(v).ok();
-        report.since = since.as_ref().and_then(number).map_or(report.since, |us| us / 1000);
+        if report.active != "deactivating" || report.since == 0 {
+            report.since = since.as_ref().and_then(number).map_or(report.since, |us| us / 1000);
+        }
         report.invocation = id.as_ref().and_then(|v| invocation(v)).unwrap_or(report.invocation);
         report.result = result.and_then(|v| String::try_from(v).ok()).unwrap_or(report.result);
         if unit.unit_type() == "service" {

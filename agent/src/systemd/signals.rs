@@ -57,9 +57,13 @@ impl Change {
             // it had before; signals never carry it.
             report.load = "loaded".into();
         }
+        // A stop goes through several states, and began with the first of them.
+        let stops = |active: &str| active == "deactivating";
+        if !(stops(&report.active) && self.active.as_deref().is_none_or(stops)) || report.since == 0 {
+            set(&mut report.since, self.since);
+        }
         set(&mut report.active, self.active);
         set(&mut report.sub, self.sub);
-        set(&mut report.since, self.since);
         set(&mut report.invocation, self.invocation);
         set(&mut report.result, self.result);
         set(&mut report.main_pid, self.main_pid);
@@ -154,4 +158,34 @@ fn change(properties: &HashMap<&str, Variant<'_>>, complete: bool) -> Change {
 pub(super) fn invocation(value: &Variant<'_>) -> Option<String> {
     let Variant::Array(array) = value else { return None };
     array.iter().map(|byte| byte.downcast_ref::<u8>().ok().map(|b| format!("{b:02x}"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// People are told until when a stop may take: that must not move on with each of its states.
+    #[test]
+    fn a_stop_begins_once() {
+        let signal = |active: Option<&str>, sub: &str, since| Change {
+            active: active.map(str::to_owned),
+            sub: Some(sub.to_owned()),
+            since: Some(since),
+            ..Change::default()
+        };
+        let mut report = UnitReport { load: "loaded".into(), ..UnitReport::default() };
+        let steps = [
+            (signal(Some("active"), "running", 10), 10),
+            (signal(Some("deactivating"), "stop", 20), 20),
+            (signal(Some("deactivating"), "stop-sigterm", 30), 20),
+            (signal(None, "stop-sigkill", 40), 20),
+            (signal(Some("failed"), "failed", 50), 50),
+            (signal(Some("failed"), "failed", 60), 60),
+        ];
+        for (change, since) in steps {
+            let said = format!("{change:?}");
+            change.apply(&mut report);
+            assert_eq!(report.since, since, "{said}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{MachineRef, MachineView, is_false};
+use super::{MachineRef, MachineView, StateView, is_false};
 
 /// `GET /fleet/v2/cluster`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +41,9 @@ pub struct ClusterStatus {
     /// Units that are being stopped.
     #[serde(default)]
     pub stopping: Vec<Stopping>,
+    /// Units that failed, on machines that are present.
+    #[serde(default)]
+    pub failed: Vec<UnitTrouble>,
     /// Records that cannot be read. They are left alone.
     #[serde(default)]
     pub unreadable: Vec<UnreadableRecord>,
@@ -152,6 +155,16 @@ pub struct Orphan {
     /// When that last changed, in milliseconds since 1970; 0 where it never did.
     #[serde(default)]
     pub since: u64,
+}
+
+/// A unit that is not as it should be for long.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnitTrouble {
+    /// The unit.
+    pub unit: String,
+    /// What its machine says of it.
+    pub state: StateView,
 }
 
 /// A record that cannot be read.

@@ -90,6 +90,9 @@ pub struct StateView {
     /// What went wrong when the agent last tried to load, start, or stop it, in systemd's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// How long stopping it may take at most, in milliseconds; absent where nothing limits it, or nobody knows yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_bound_ms: Option<u64>,
     /// The hash of the text that is loaded; absent where the server does not know it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash: Option<UnitHash>,

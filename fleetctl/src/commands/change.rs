@@ -189,6 +189,29 @@ pub(super) async fn carry_out(
     Ok(all_done && all_reached)
 }
 
+/// Asks for less of units that the cluster knows, waits, and says in fleet's words how it went. `all_known` is whether
+/// the cluster knew all that were named.
+pub(super) async fn end(
+    action: Action,
+    participle: &str,
+    (known, all_known): (Vec<UnitView>, bool),
+    blocking: Blocking,
+    client: &Client,
+    output: &mut Output,
+) -> Result<u8, CommandError> {
+    if known.is_empty() {
+        return Ok(u8::from(!all_known));
+    }
+    let names = known.iter().map(|unit| unit.name.clone()).collect::<Vec<_>>().join(" ");
+    let asked = known.into_iter().map(of_known).collect();
+    let done = carry_out(action, asked, blocking, client, output).await?;
+    match done {
+        true => writeln!(output.err()?, "Successfully {participle} units [{names}].")?,
+        false => writeln!(output.err()?, "Failed to {} units [{names}].", action.verb)?,
+    }
+    Ok(u8::from(!(done && all_known)))
+}
+
 /// A template has no process of its own. Refused before anything is created.
 pub(super) fn refuse_templates(asked: &[Asked], doing: &str) -> Result<(), CommandError> {
     let is_template = |name: &str| UnitName::parse(name).is_ok_and(|name| name.is_template());

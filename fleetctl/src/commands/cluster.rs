@@ -13,6 +13,9 @@ use crate::fields;
 use crate::output::Output;
 use crate::table;
 
+/// Units of one kind that are named; the others are counted.
+const SHOWN: usize = 10;
+
 /// How much the clocks of two machines may differ before a stop counts as hung.
 const CLOCKS_MS: u64 = 10_000;
 
@@ -110,6 +113,11 @@ pub fn findings(status: &ClusterStatus) -> Vec<Finding> {
             orphan.unit, orphan.unit
         )));
     }
+    let failed = status.failed.iter().map(|trouble| {
+        let machine = fields::machine(&trouble.state.machine, false);
+        format!("unit {} failed on {machine} with result {:?}", trouble.unit, trouble.state.result)
+    });
+    found.extend(at_most(SHOWN, "units failed", failed).map(wrong));
     for stopping in &status.stopping {
         let machine = fields::machine(&stopping.machine, false);
         let (since, is_hung) = (age(status.now, stopping.since), is_hung(status.now, stopping));
@@ -144,6 +152,12 @@ pub fn findings(status: &ClusterStatus) -> Vec<Finding> {
     }
     found.extend(version_skew(&status.machines).map(note));
     found
+}
+
+/// The first of these, and how many more there are.
+fn at_most(shown: usize, what: &str, lines: impl ExactSizeIterator<Item = String>) -> impl Iterator<Item = String> {
+    let rest = lines.len().saturating_sub(shown);
+    lines.take(shown).chain((rest > 0).then(|| format!("{rest} more {what}")))
 }
 
 /// Whether a unit should have stopped by now: its machine's clock may differ from the server's by some seconds.

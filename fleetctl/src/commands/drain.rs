@@ -103,7 +103,10 @@ impl Draining<'_> {
                     Some(Err(error)) => return Ok(Err(error)),
                     None => return Ok(Ok(())),
                 },
-                _ = progress.tick() => self.say_progress()?,
+                _ = progress.tick() => {
+                    self.emptying.tick();
+                    self.say_progress()?;
+                }
             }
         }
         Ok(Ok(()))

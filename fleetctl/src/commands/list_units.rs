@@ -33,8 +33,20 @@ const FIELDS: &[Field<Row>] = &[
 pub async fn run(list: &List, client: &Client, output: &mut Output) -> Result<u8, CommandError> {
     fields::select(list, FIELDS, DEFAULT_FIELDS)?;
     let units = super::lookup::all(client, output).await?;
+    let notes = notes(&units);
     output.out().write_all(render(list, units)?.as_bytes())?;
+    output.flush()?;
+    for note in notes {
+        writeln!(output.err()?, "{note}")?;
+    }
     Ok(0)
+}
+
+/// What the columns do not show: how long a stop may take.
+pub fn notes(units: &UnitList) -> Vec<String> {
+    let states = units.units.iter().flat_map(|unit| unit.states.iter().map(move |state| (unit, state)));
+    let live = states.filter(|(_, state)| !state.stale || units.stale);
+    live.filter_map(|(unit, state)| Some(format!("NOTE: {} is {}", unit.name, fields::stopping(state)?))).collect()
 }
 
 /// What is printed for these units.

@@ -7,6 +7,7 @@ use fleet_api::v2::UnitView;
 
 use crate::cli::Status;
 use crate::error::CommandError;
+use crate::fields;
 use crate::output::Output;
 
 /// Prints what `systemctl status` says of each unit, and ends as it does. Stops at the first unit that is not well.
@@ -32,12 +33,24 @@ pub async fn run(arguments: &Status, client: &Client, output: &mut Output) -> Re
                 writeln!(output.out())?;
             }
             output.out().write_all(status.output.as_bytes())?;
+            output.flush()?;
+            for note in notes(unit, &machine) {
+                writeln!(output.err()?, "{note}")?;
+            }
             if status.exit_code != 0 {
                 return Ok(u8::try_from(status.exit_code).unwrap_or(1));
             }
         }
     }
     Ok(0)
+}
+
+/// What systemd on that machine cannot know: how long its stop may take, and what the cluster does with the unit.
+pub fn notes(unit: &UnitView, machine: &str) -> Vec<String> {
+    let mut states = unit.states.iter().filter(|state| state.machine.id == machine && !state.stale);
+    let stopping = states.find_map(fields::stopping).map(|words| format!("NOTE: {} is {words}", unit.name));
+    let note = unit.note.as_ref().map(|note| format!("NOTE: {}: {}", unit.name, note.reason));
+    stopping.into_iter().chain(note).collect()
 }
 
 /// The ids of the machines to ask: all that have it, if it is global.

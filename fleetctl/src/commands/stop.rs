@@ -1,7 +1,5 @@
 //! `fleetctl stop`
 
-use std::io::Write;
-
 use fleet_api::Client;
 use fleet_units::DesiredState;
 
@@ -24,15 +22,5 @@ pub async fn run(arguments: &ChangeUnits, client: &Client, output: &mut Output) 
     if let Some(unit) = known.iter().find(|unit| unit.desired_state == Some(DesiredState::Inactive)) {
         return Err(CommandError::message(format!("Unable to stop unit {} in state inactive", unit.name)));
     }
-    if known.is_empty() {
-        return Ok(u8::from(!all_known));
-    }
-    let names = known.iter().map(|unit| unit.name.clone()).collect::<Vec<_>>().join(" ");
-    let asked = known.into_iter().map(change::of_known).collect();
-    let done = change::carry_out(ACTION, asked, arguments.blocking, client, output).await?;
-    match done {
-        true => writeln!(output.err()?, "Successfully stopped units [{names}].")?,
-        false => writeln!(output.err()?, "Failed to stop units [{names}].")?,
-    }
-    Ok(u8::from(!(done && all_known)))
+    change::end(ACTION, "stopped", (known, all_known), arguments.blocking, client, output).await
 }

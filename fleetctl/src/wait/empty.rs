@@ -2,7 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fleet_api::v2::{Orphan, UnitView, WatchLine};
+use fleet_api::v2::{NoteKind, Orphan, UnitView, WatchLine};
+use fleet_units::DesiredState;
+
+use crate::fields;
+
+/// After so many seconds nothing more is expected to be decided about units that have left.
+const SETTLED: u32 = 5;
 
 /// Waits until machines run none of the units that run on one machine alone.
 #[derive(Debug)]
@@ -11,8 +17,10 @@ pub struct Emptying {
     /// Unit and machine: these are not fleet's to stop.
     orphans: BTreeSet<(String, String)>,
     units: BTreeMap<String, UnitView>,
-    /// Units that were seen on one of the machines.
-    left: BTreeSet<String>,
+    /// Units that were seen on one of the machines, and since when what was noted of each then was so.
+    left: BTreeMap<String, Option<u64>>,
+    /// Seconds since nothing is left.
+    idle: u32,
     /// Before the first snapshot, and when fleetd has lost touch with the registry, nothing is known.
     is_known: bool,
 }
@@ -25,7 +33,8 @@ impl Emptying {
             machines: machines.into_iter().collect(),
             orphans,
             units: BTreeMap::new(),
-            left: BTreeSet::new(),
+            left: BTreeMap::new(),
+            idle: 0,
             is_known: false,
         }
     }
@@ -45,19 +54,36 @@ impl Emptying {
         self.is_known = true;
     }
 
-    /// Whether nothing is left on any of the machines.
+    /// A second has passed.
+    pub fn tick(&mut self) {
+        let is_left = self.units.values().any(|unit| self.at(unit).is_some());
+        self.idle = if is_left { 0 } else { self.idle + 1 };
+    }
+
+    /// Whether nothing is left on any of the machines, and it was decided what becomes of it.
     pub fn is_over(&self) -> bool {
         self.is_known && self.pending().next().is_none()
     }
 
-    /// Units that are still there, and what they are at.
+    /// Units that are still there, or of which it is not decided yet where they go; and what they are at.
     pub fn pending(&self) -> impl Iterator<Item = (&str, String)> {
-        self.units.values().filter_map(|unit| Some((unit.name.as_str(), self.at(unit)?)))
+        self.units.values().filter_map(|unit| {
+            let next = || self.is_undecided(unit).then(|| "another machine is being chosen for it".to_owned());
+            Some((unit.name.as_str(), self.at(unit).or_else(next)?))
+        })
+    }
+
+    /// Whether the last word of a unit that has left is from when it was still there.
+    fn is_undecided(&self, unit: &UnitView) -> bool {
+        let waits = unit.note.as_ref().is_none_or(|note| note.kind == NoteKind::Waiting);
+        let is_old = self.left.get(&unit.name).is_some_and(|noted| *noted == noted_since(unit));
+        let nowhere = unit.machine.is_none() && unit.desired_state.is_some_and(|state| state > DesiredState::Inactive);
+        nowhere && waits && is_old && self.idle < SETTLED
     }
 
     /// Units that left and have no machine now, and why.
     pub fn waiting(&self) -> impl Iterator<Item = (&str, &str)> {
-        let left = self.left.iter().filter_map(|name| self.units.get(name));
+        let left = self.left.keys().filter_map(|name| self.units.get(name));
         left.filter(|unit| unit.machine.is_none() && unit.desired_state.is_some()).map(|unit| {
             let reason = unit.note.as_ref().map_or("no machine has been chosen yet", |note| note.reason.as_str());
             (unit.name.as_str(), reason)
@@ -66,7 +92,7 @@ impl Emptying {
 
     fn take(&mut self, unit: UnitView) {
         if self.at(&unit).is_some() {
-            self.left.insert(unit.name.clone());
+            self.left.insert(unit.name.clone(), noted_since(&unit));
         }
         self.units.insert(unit.name.clone(), unit);
     }
@@ -82,16 +108,21 @@ impl Emptying {
         let listed = unit.machine.as_ref().is_some_and(|machine| stays(&machine.id));
         match (listed, state) {
             (true, _) => Some("it has not been told to leave yet".to_owned()),
-            (false, Some(state)) => Some(format!("it is stopping ({}, {})", state.active, state.sub)),
+            (false, Some(state)) => Some(
+                fields::stopping(state).unwrap_or_else(|| format!("it is stopping ({}, {})", state.active, state.sub)),
+            ),
             (false, None) => None,
         }
     }
 }
 
+fn noted_since(unit: &UnitView) -> Option<u64> {
+    unit.note.as_ref().map(|note| note.since)
+}
+
 #[cfg(test)]
 mod tests {
-    use fleet_api::v2::{MachineRef, NoteKind, NoteView, StateView};
-    use fleet_units::DesiredState;
+    use fleet_api::v2::{MachineRef, NoteView, StateView};
 
     use super::*;
 
@@ -140,8 +171,8 @@ mod tests {
         let cases = [
             (unit("a.service", Some("m1"), &[]), Some("it has not been told to leave yet")),
             (unit("a.service", Some("m1"), &["m1"]), Some("it has not been told to leave yet")),
-            (unit("a.service", Some("m2"), &["m1"]), Some("it is stopping (deactivating, stop)")),
-            (unit("a.service", None, &["m1"]), Some("it is stopping (deactivating, stop)")),
+            (unit("a.service", Some("m2"), &["m1"]), Some("stopping on m1 (stop)")),
+            (unit("a.service", None, &["m1"]), Some("stopping on m1 (stop)")),
             (unit("a.service", Some("m2"), &["m2"]), None),
             (stale, None),
             (UnitView { global: true, ..unit("a.service", None, &["m1"]) }, None),
@@ -166,6 +197,36 @@ mod tests {
         emptying.observe(changed(unit("a.service", Some("m2"), &["m2"])));
         assert!(emptying.is_over());
         assert_eq!(emptying.waiting().count(), 0);
+    }
+
+    /// Between the moment at which a machine has given a unit back and the one at which another has it, the last note
+    /// still says that it is waited for: nobody should be warned of that.
+    #[test]
+    fn what_was_noted_before_it_left_is_no_last_word() {
+        let waiting = |since| NoteView {
+            kind: NoteKind::Waiting,
+            reason: "waiting for m1 to give back a.service".into(),
+            since,
+            moves: 1,
+            not_before: None,
+        };
+        let noted = |since, unit| changed(UnitView { note: Some(waiting(since)), ..unit });
+        let mut emptying = emptying(vec![unit("a.service", Some("m1"), &["m1"])]);
+        emptying.observe(noted(7, unit("a.service", None, &["m1"])));
+        emptying.observe(noted(7, unit("a.service", None, &[])));
+        assert!(!emptying.is_over(), "nothing was decided about it since");
+        let mut decided = emptying.units.clone();
+        emptying.observe(noted(7, unit("a.service", Some("m2"), &[])));
+        assert!(emptying.is_over());
+        // Where nothing more is decided, it is waited for in vain: that is not for ever.
+        emptying.units.append(&mut decided);
+        (0..SETTLED).for_each(|_| emptying.tick());
+        assert!(emptying.is_over());
+        assert_eq!(emptying.waiting().count(), 1);
+        // And another word is a word.
+        emptying.idle = 0;
+        emptying.observe(noted(8, unit("a.service", None, &[])));
+        assert!(emptying.is_over());
     }
 
     #[test]

@@ -179,8 +179,8 @@ impl Unit<'_> {
         if is_stopped && state.reached != Some(Reached::Launched) {
             return None;
         }
-        self.error(state)
-            .or_else(|| Some(Verdict::Pending(format!("{} on {}", stopping_word(state), name_of(&state.machine)))))
+        let words = || fields::stopping(state).unwrap_or_else(|| format!("stopping on {}", name_of(&state.machine)));
+        self.error(state).or_else(|| Some(Verdict::Pending(words())))
     }
 
     /// A machine still has it.
@@ -228,13 +228,6 @@ impl Unit<'_> {
             (before.since, &before.active, &before.sub, &before.result, &before.error)
                 == (state.since, &state.active, &state.sub, &state.result, &state.error)
         })
-    }
-}
-
-fn stopping_word(state: &StateView) -> String {
-    match state.active.as_str() {
-        "deactivating" => format!("deactivating ({})", state.sub),
-        _ => "stopping".to_owned(),
     }
 }
 

@@ -222,7 +222,7 @@ fn a_stop_ends_once_nothing_runs() {
         (loaded("inactive/dead/success"), "reached on m1"),
         (loaded("failed/failed/signal"), "reached on m1"),
         (loaded("active/running/success"), "pending: stopping on m1/192.0.2.2"),
-        (stopping, "pending: deactivating (stop-sigterm) on m1/192.0.2.2"),
+        (stopping, "pending: stopping on m1/192.0.2.2 (stop-sigterm) since 00:00:01 UTC"),
         (elsewhere, "pending: stopping on m2/192.0.2.2"),
         (stuck, "failed on m1: stop job timed out"),
         (nowhere, "reached"),

@@ -120,7 +120,7 @@ impl Picture {
         MachineRef { id: id.to_string(), address: address.unwrap_or_default() }
     }
 
-    fn state(&self, id: &MachineId, state: &StateRecord, stale: bool) -> StateView {
+    pub(super) fn state(&self, id: &MachineId, state: &StateRecord, stale: bool) -> StateView {
         StateView {
             machine: self.machine_ref(id),
             uid: state.uid,
@@ -136,6 +136,7 @@ impl Picture {
             }),
             restarts: state.restarts,
             error: Some(state.error.clone()).filter(|error| !error.is_empty()),
+            stop_bound_ms: state.stop_bound_ms,
             hash: self.parsed(&state.content).map(|parsed| parsed.hash),
             orphan: is_orphan(state),
             stale: stale || !self.view.machines.contains_key(id),

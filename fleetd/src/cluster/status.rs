@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use fleet_api::v2::{
-    BrakeView, ClusterStatus, LeaderView, LostMachine, Orphan, RegistryView, Stopping, UnreadableRecord,
+    BrakeView, ClusterStatus, LeaderView, LostMachine, Orphan, RegistryView, Stopping, UnitTrouble, UnreadableRecord,
 };
-use fleet_registry::record::{BrakeRecord, StateRecord, WallMillis};
+use fleet_registry::record::{BrakeRecord, StateRecord, Target, Versioned, WallMillis};
 use fleet_units::{MachineId, UnitName};
 
 use super::{Picture, Status};
@@ -35,6 +35,7 @@ impl Picture {
             stopping: self.stopping(),
             registry: RegistryView::default(),
             here: None,
+            failed: self.with_state(status, has_failed),
             unreadable: unreadable.map(|(key, why)| UnreadableRecord { key: key.clone(), why: why.clone() }).collect(),
         }
     }
@@ -76,6 +77,17 @@ impl Picture {
         }
     }
 
+    /// What machines that are present say of units of which this holds, by unit and machine.
+    fn with_state(&self, status: &Status, holds: impl Fn(&StateRecord) -> bool) -> Vec<UnitTrouble> {
+        let states = self.view.states.iter().flat_map(|(name, by)| by.iter().map(move |(id, state)| (name, id, state)));
+        let found = states.filter(|(_, id, state)| self.view.machines.contains_key(*id) && holds(&state.value));
+        let view = |(name, id, state): (&UnitName, &MachineId, &Versioned<StateRecord>)| UnitTrouble {
+            unit: name.to_string(),
+            state: self.state(id, &state.value, !status.live()),
+        };
+        found.map(view).collect()
+    }
+
     /// What machines that are present say of units that their cluster did not ask for, by unit and machine.
     fn orphans(&self) -> Vec<Orphan> {
         let states = self.view.states.iter().flat_map(|(name, by)| by.iter().map(move |(id, state)| (name, id, state)));
@@ -109,6 +121,11 @@ impl Picture {
         };
         stopping.map(|(name, id, state)| shown(name, id, &state.value)).collect()
     }
+}
+
+/// Whether systemd has given up on a unit that was started.
+fn has_failed(state: &StateRecord) -> bool {
+    state.active == "failed" && !state.sub.contains("auto-restart") && state.reached == Some(Target::Launched)
 }
 
 /// Whether an agent says that it did not load the unit for this cluster: `"orphan": true`.

@@ -245,6 +245,28 @@ fn removing_many_units_that_others_refer_to_reloads_once() {
     assert!(w.held().is_empty());
 }
 
+/// `fleetctl start` would say "launched" of a program that is not there: for `Type=simple` systemd calls it active first.
+#[test]
+fn a_process_that_ends_at_once_is_never_said_to_be_active() {
+    let said = |w: &World, name: &str| w.state(name).map(|state| state.active).unwrap_or_default();
+    let mut w = World::present();
+    for (name, uid) in [("ends.service", 5), ("stays.service", 6)] {
+        w.give(name, uid, TEXT, Target::Launched);
+    }
+    w.give("says.service", 7, "[Service]\nType=notify\nExecStart=/bin/x\n", Target::Launched);
+    w.publish();
+    let all = ["ends.service", "stays.service", "says.service"];
+    w.until("all run", |w| all.iter().all(|name| w.systemd.is_active(&unit(name))));
+    w.run(Duration::from_millis(6));
+    assert_eq!(said(&w, "says.service"), "active", "it has said itself that it is ready");
+    assert_ne!(said(&w, "ends.service"), "active");
+    w.systemd.set_active(w.now, &unit("ends.service"), false);
+    w.run(Duration::from_millis(2));
+    assert_ne!(said(&w, "stays.service"), "active", "too early to tell");
+    assert_eq!(said(&w, "ends.service"), "inactive", "there is nothing to wait for any more");
+    w.until("the other is active", |w| said(w, "stays.service") == "active");
+}
+
 #[test]
 fn a_flapping_unit_costs_a_bounded_number_of_writes_and_its_last_state_arrives() {
     let mut w = World::present();
