@@ -144,7 +144,7 @@ impl Agent {
         }
         let Some(running) = self.take_running(name, op) else { return };
         let builds = running.action.builds();
-        self.prove(name, now.mono, matches!(running.action, Action::Start | Action::Restart));
+        self.prove(name, now.mono, Some(running.action));
         match result {
             Ok(()) => self.succeed(now, name, running, Outcome::Done),
             // What systemd does not know does not run.
@@ -175,9 +175,8 @@ impl Agent {
                 // An orphan that has ended is not in the way any more.
                 self.work.dirty.insert(name.clone());
             }
-            let starts = |running: &super::unit::Running| matches!(running.action, Action::Start | Action::Restart);
-            let starting = unit.running.as_ref().is_some_and(starts);
-            self.prove(name, now.mono, starting);
+            let doing = unit.running.as_ref().map(|running| running.action);
+            self.prove(name, now.mono, doing);
             self.publish_soon(name, now.mono);
         }
     }

@@ -4,6 +4,9 @@
 //! or that ends at once, is seen a few milliseconds later. Whoever waits for the start would be told that all is well.
 //! So the first word that such a service is active is held back for as long as that takes; what systemd says within that
 //! time takes its place. The process runs meanwhile: only the news of it is later.
+//!
+//! In the same way a unit that systemd is about to restart passes through `failed` on its way: that it has failed is said
+//! once nothing else has followed for a moment.
 
 use std::time::Duration;
 
@@ -12,9 +15,13 @@ use fleet_registry::record::ContentRecord;
 use fleet_units::{UnitFile, UnitName};
 
 use super::Agent;
+use crate::reconcile::Action;
 
 /// How long it takes until a process that ends at once has been seen to.
 const PROOF: Duration = Duration::from_millis(10);
+
+/// How long it takes until a restart has followed a failure.
+const RESTART: Duration = Duration::from_millis(5);
 
 /// Whether systemd calls a unit active before its program has shown any sign of life.
 pub(super) fn starts_blindly(name: &UnitName, content: &ContentRecord) -> bool {
@@ -31,14 +38,18 @@ pub(super) fn starts_blindly(name: &UnitName, content: &ContentRecord) -> bool {
 }
 
 impl Agent {
-    /// Holds back, or lets go, what systemd says of a unit that is being started.
-    pub(super) fn prove(&mut self, name: &UnitName, now: Mono, starting: bool) {
+    /// Holds back, or lets go, what systemd says of a unit. `doing` is what is being done with it.
+    pub(super) fn prove(&mut self, name: &UnitName, now: Mono, doing: Option<Action>) {
         let Some(unit) = self.units.get(name) else { return };
-        let is_active = unit.report.as_ref().is_some_and(|report| report.active == "active");
-        if !is_active {
-            self.publisher.release(name);
-        } else if starting && unit.blind {
-            self.publisher.hold(name, now + PROOF);
+        let starting = matches!(doing, Some(Action::Start | Action::Restart));
+        match unit.report.as_ref().map(|report| report.active.as_str()) {
+            Some("active") if starting && unit.blind => self.publisher.hold(name, now + PROOF),
+            Some("active") => {}
+            Some("failed") if starting || doing.is_none() => {
+                self.publisher.release(name);
+                self.publisher.hold(name, now + RESTART);
+            }
+            _ => self.publisher.release(name),
         }
     }
 }

@@ -77,6 +77,11 @@ impl Calls {
         })
     }
 
+    /// Has systemd forget that a unit failed. Where it cannot, the job that follows tells why.
+    pub(super) async fn reset_failed(&self, unit: &UnitName) {
+        let _ = self.manager.reset_failed_unit(unit.as_str()).await;
+    }
+
     pub(super) async fn reload(&self) -> Result<(), SystemdError> {
         self.manager.reload().await.map_err(error)
     }

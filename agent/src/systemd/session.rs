@@ -25,8 +25,10 @@ const EARLY_JOBS: usize = 8192;
 const INSPECTIONS: usize = 8;
 /// How often what is known is compared with what systemd says, in case a signal was lost.
 const RESYNC: Duration = Duration::from_secs(300);
-/// Details that signals don't carry are read once nothing else has happened for this long.
+/// Details that signals don't carry are read once nothing else has happened for this long...
 const QUIET: Duration = Duration::from_millis(500);
+/// ...but not later than this, where something always happens.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a call under way has come to.
 enum Done {
@@ -129,8 +131,15 @@ impl<'a> Session<'a> {
         tokio::pin!(quiet);
         let routine = tokio::time::sleep(RESYNC);
         tokio::pin!(routine);
+        let patience = tokio::time::sleep(PATIENCE);
+        tokio::pin!(patience);
         let why = loop {
-            let idle = self.inspecting == 0 && !self.details.is_empty() && self.open.is_empty();
+            if self.details.is_empty() {
+                patience.as_mut().reset(tokio::time::Instant::now() + PATIENCE);
+            }
+            let wanted = self.inspecting == 0 && !self.details.is_empty();
+            // A job may take as long as it likes: a start or a stop that hangs keeps nothing else from being known.
+            let idle = wanted && self.open.values().all(|effect| matches!(effect, SystemdEffect::Job { .. }));
             tokio::select! {
                 effect = effects.recv() => match effect {
                     Some(effect) => self.perform(effect),
@@ -159,6 +168,11 @@ impl<'a> Session<'a> {
                 () = &mut routine => {
                     self.resync(Why::Routine);
                     routine.set(tokio::time::sleep(RESYNC));
+                    continue;
+                }
+                () = &mut patience, if wanted => {
+                    self.inspect();
+                    patience.set(tokio::time::sleep(PATIENCE));
                     continue;
                 }
                 () = &mut quiet, if idle => {
@@ -238,7 +252,14 @@ impl<'a> Session<'a> {
     /// Asks for a job for which there is room.
     fn ask_for(&self, go: Option<Go>) {
         if let Some(Go { op, unit, job }) = go {
-            self.spawn(|calls| async move { Done::Queued(op, calls.job(&unit, job).await) });
+            // Whoever asks for a start of what has failed wants it tried, whatever limit of starts it has hit.
+            let failed = self.reports.get(&unit).is_some_and(|report| report.active == "failed");
+            self.spawn(move |calls| async move {
+                if failed && job != Job::Stop {
+                    calls.reset_failed(&unit).await;
+                }
+                Done::Queued(op, calls.job(&unit, job).await)
+            });
         }
     }
 

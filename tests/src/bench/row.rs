@@ -29,6 +29,12 @@ pub enum RowName {
     Ready,
     /// From the loss of the leader's machine until its units run elsewhere.
     LeaderLost,
+    /// From the end of a leader's lease until the first of its units runs elsewhere.
+    TakeOver,
+    /// From the crash of a fleetd until its machine takes and runs a new unit.
+    Crash,
+    /// 1,000 new units of which a few are broken, until all others run.
+    HeadOfLine,
     /// 1,000 new units on one machine in one `fleetctl start`, until all run.
     #[value(name = "start-1000")]
     #[serde(rename = "start-1000")]

@@ -1,11 +1,15 @@
 //! The measurements.
 
+mod crash;
+mod line;
 mod lost;
 mod many;
 mod ready;
 mod rest;
 mod start;
 
+pub(super) use crash::crash;
+pub(super) use line::head_of_line;
 pub(super) use lost::leader_lost;
 pub(super) use many::{start_200, start_1000};
 pub(super) use ready::ready;

@@ -22,6 +22,11 @@ impl Sample {
         self.sorted.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
     }
 
+    /// The smallest one; NaN of none.
+    pub(crate) fn min(&self) -> f64 {
+        self.sorted.first().copied().unwrap_or(f64::NAN)
+    }
+
     /// The largest one; NaN of none.
     pub(crate) fn max(&self) -> f64 {
         self.sorted.last().copied().unwrap_or(f64::NAN)
@@ -52,7 +57,7 @@ mod tests {
     #[test]
     fn the_95th_percentile_leaves_5_of_100_above() {
         let hundred: Sample = (1..=100).rev().map(f64::from).collect();
-        assert_eq!((hundred.p95(), hundred.max()), (95.0, 100.0));
+        assert_eq!((hundred.min(), hundred.p95(), hundred.max()), (1.0, 95.0, 100.0));
         assert_eq!([7.0].into_iter().collect::<Sample>().p95(), 7.0);
     }
 }

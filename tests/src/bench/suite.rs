@@ -68,14 +68,16 @@ type Measure = fn(&mut Scene, Extent) -> Result<Vec<Row>>;
 
 /// What is measured together, in an order in which each leaves behind what the next one needs. Who leads is lost last:
 /// until then no leader has been anything else, which its memory would show.
-const GROUPS: [(&[RowName], Measure); 7] = [
+const GROUPS: [(&[RowName], Measure); 9] = [
     (&[RowName::StartNoBlock, RowName::Start], rows::start),
     (&[RowName::Start200], rows::start_200),
     (&[RowName::RestRequests, RowName::RestCpu, RowName::MemoryAgent], rows::rest),
     (&[RowName::ListUnits], rows::list_units),
     (&[RowName::Ready], rows::ready),
+    (&[RowName::Crash], rows::crash),
     (&[RowName::Start1000, RowName::MemoryEngine], rows::start_1000),
-    (&[RowName::LeaderLost], rows::leader_lost),
+    (&[RowName::HeadOfLine], rows::head_of_line),
+    (&[RowName::LeaderLost, RowName::TakeOver], rows::leader_lost),
 ];
 
 impl Suite {

@@ -11,7 +11,7 @@ use crate::bench::suite::{Extent, UNITS};
 use crate::bench::units::{self, FLEET, FLOOR};
 
 /// What the leader's memory is promised for.
-const MANY: usize = 1000;
+pub(crate) const MANY: usize = 1000;
 
 /// 200 units on all machines; systemd's own start the same number on one. The last round's units stay.
 pub(crate) fn start_200(scene: &mut Scene, extent: Extent) -> Result<Vec<Row>> {
@@ -59,9 +59,19 @@ pub(crate) fn start_1000(scene: &mut Scene, extent: Extent) -> Result<Vec<Row>> 
 
 /// Milliseconds from `fleetctl start` until the last unit's process is there.
 fn fleet(scene: &mut Scene, console: u8, count: usize, only_on: Option<u8>) -> Result<f64> {
+    start_with(scene, console, count, only_on, &["start"])
+}
+
+/// The same for one machine, with files of units beside them that are not waited for.
+pub(crate) fn fleet_beside(scene: &mut Scene, console: u8, count: usize, target: u8, files: &[String]) -> Result<f64> {
+    let words: Vec<&str> = ["start", "--no-block"].into_iter().chain(files.iter().map(String::as_str)).collect();
+    start_with(scene, console, count, Some(target), &words)
+}
+
+fn start_with(scene: &mut Scene, console: u8, count: usize, only_on: Option<u8>, words: &[&str]) -> Result<f64> {
     let names = units::names(FLEET, &scene.new_batch(), count);
     let console = scene.node(console);
-    let mut command = vec!["fleetctl".to_owned(), "start".to_owned()];
+    let mut command: Vec<String> = ["fleetctl"].iter().chain(words).map(|&word| word.to_owned()).collect();
     for name in &names {
         let text = match only_on {
             Some(machine) => units::text_for(name, &scene.node(machine).machine_id()),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use fleet_tests::cluster::Cluster;
@@ -22,6 +22,14 @@ pub(crate) struct Span {
     pub machine: u8,
     /// systemd's name for this run.
     pub invocation: String,
+}
+
+impl Span {
+    /// How long it lasted; none while it runs.
+    pub(crate) fn length(&self) -> Option<Duration> {
+        let nanos = self.end?.checked_sub(self.begin)?;
+        u64::try_from(nanos).ok().map(Duration::from_nanos)
+    }
 }
 
 impl fmt::Display for Span {
