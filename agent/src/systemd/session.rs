@@ -135,7 +135,7 @@ impl<'a> Session<'a> {
         tokio::pin!(patience);
         let why = loop {
             if self.details.is_empty() {
-                patience.as_mut().reset(tokio::time::Instant::now() + PATIENCE);
+                patience.set(tokio::time::sleep(PATIENCE));
             }
             let wanted = self.inspecting == 0 && !self.details.is_empty();
             // A job may take as long as it likes: a start or a stop that hangs keeps nothing else from being known.

@@ -75,10 +75,13 @@ impl Emptying {
 
     /// Whether the last word of a unit that has left is from when it was still there.
     fn is_undecided(&self, unit: &UnitView) -> bool {
-        let waits = unit.note.as_ref().is_none_or(|note| note.kind == NoteKind::Waiting);
+        let is_noted = |kind| unit.note.as_ref().is_some_and(|note| note.kind == kind);
+        let waits = unit.note.is_none() || is_noted(NoteKind::Waiting);
         let is_old = self.left.get(&unit.name).is_some_and(|noted| *noted == noted_since(unit));
+        // The note may be there before the schedule that it speaks of.
+        let is_chosen = is_noted(NoteKind::Placed) && self.left.contains_key(&unit.name);
         let nowhere = unit.machine.is_none() && unit.desired_state.is_some_and(|state| state > DesiredState::Inactive);
-        nowhere && waits && is_old && self.idle < SETTLED
+        nowhere && (is_chosen || (waits && is_old)) && self.idle < SETTLED
     }
 
     /// Units that left and have no machine now, and why.
@@ -223,6 +226,12 @@ mod tests {
         (0..SETTLED).for_each(|_| emptying.tick());
         assert!(emptying.is_over());
         assert_eq!(emptying.waiting().count(), 1);
+        // A machine that was chosen is about to have it.
+        let mut chosen = waiting(8);
+        (chosen.kind, chosen.reason) = (NoteKind::Placed, "on m2: no other machine can take it".into());
+        emptying.idle = 0;
+        emptying.observe(changed(UnitView { note: Some(chosen), ..unit("a.service", None, &[]) }));
+        assert!(!emptying.is_over());
         // And another word is a word.
         emptying.idle = 0;
         emptying.observe(noted(8, unit("a.service", None, &[])));
