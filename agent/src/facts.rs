@@ -103,7 +103,7 @@ pub fn instance(directory: &Path) -> Result<String, FactError> {
 pub fn capacity() -> Capacity {
     let memory = fs::read_to_string("/proc/meminfo").ok().and_then(|text| total_memory(&text));
     let cores = std::thread::available_parallelism().ok().and_then(|n| u64::try_from(n.get()).ok());
-    Capacity { memory, cpu_millis: cores.map(|n| n * 1000) }
+    Capacity { memory, cpu_millis: cores.map(|n| n * 1000), ..Capacity::default() }
 }
 
 fn total_memory(meminfo: &str) -> Option<u64> {

@@ -79,6 +79,8 @@ pub(crate) struct Absence {
     /// The last linearizable read that succeeded: when it was sent, and when its answer came.
     read: Option<(Mono, Mono)>,
     brake: Option<Brake>,
+    /// What stands in the registry as the brake cannot be read: it counts as on.
+    is_brake_unreadable: bool,
     census: Census,
 }
 
@@ -92,6 +94,7 @@ impl Absence {
             machines: BTreeMap::new(),
             read: None,
             brake: None,
+            is_brake_unreadable: false,
             census: Census::None,
         }
     }
@@ -191,14 +194,23 @@ impl Absence {
                 }
                 self.brake = Some(Brake { record: found.value.clone(), since: now.mono, eased: None });
             }
-            (Some(brake), Some(found)) => brake.record.released |= found.value.released,
+            (Some(brake), Some(found)) => {
+                brake.record.released |= found.value.released;
+                brake.record.extra.clone_from(&found.value.extra);
+            }
             (_, None) => {}
         }
     }
 
+    /// Whether what stands in the registry as the brake cannot be read. Nothing moves until it is gone: it may be a newer
+    /// version's brake.
+    pub(crate) fn brake_is_unreadable(&mut self, is: bool) {
+        self.is_brake_unreadable = is;
+    }
+
     /// When a linearizable read must go out so that absences can be judged.
     pub(crate) fn wants_read(&self, now: Mono) -> bool {
-        if self.held().next().is_none() || self.is_trusted(now) {
+        if self.is_brake_unreadable || self.held().next().is_none() || self.is_trusted(now) {
             return false;
         }
         match self.gap_end(now) {
@@ -209,6 +221,9 @@ impl Absence {
 
     /// When to look again.
     pub(crate) fn wakeup(&self, now: Mono) -> Option<Mono> {
+        if self.is_brake_unreadable {
+            return None;
+        }
         if let Some(brake) = &self.brake {
             let held = (!self.hold.is_zero()).then(|| brake.since + self.hold);
             let eased = brake.eased.map(|since| since + self.ttl);
@@ -231,7 +246,7 @@ impl Absence {
 
     /// Whether the others are to be counted before absences are judged: see [`census`].
     pub(crate) fn wants_census(&self, now: Mono) -> bool {
-        if self.brake.is_some() || !self.is_proven(now) {
+        if self.brake.is_some() || self.is_brake_unreadable || !self.is_proven(now) {
             return false;
         }
         let newest = self.machines.values().filter_map(|sighting| match sighting.state {
@@ -287,6 +302,9 @@ impl Absence {
 
     /// Judges who is absent.
     pub(crate) fn judge(&mut self, now: Now) -> Option<Verdict> {
+        if self.is_brake_unreadable {
+            return None;
+        }
         if self.brake.is_some() {
             return self.judge_brake(now);
         }

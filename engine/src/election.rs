@@ -9,7 +9,7 @@ mod standby;
 
 use std::time::Duration;
 
-use fleet_registry::record::{FORMAT, LeaderRecord, Record};
+use fleet_registry::record::{FORMAT, LeaderRecord, Record, RecordError};
 use fleet_registry::store::{
     Compare, DeleteRequest, Header, KeyValue, Operation, OperationResponse, PutRequest, RangeRequest, Request,
     Response, ResponseBody, StoreError, TxnRequest, WatchRequest,
@@ -84,6 +84,11 @@ pub enum ElectionEffect {
     StandsBy(bool),
     /// Another machine leads, or none.
     Leader(Option<LeaderRecord>),
+    /// Who leads cannot be read: whoever holds the key holds it, and nobody stands.
+    Unreadable {
+        /// Why.
+        why: String,
+    },
     /// After [`ElectionInput::Resign`]: done.
     Resigned,
 }
@@ -91,15 +96,14 @@ pub enum ElectionEffect {
 /// Who holds the key.
 #[derive(Debug, Clone, PartialEq)]
 struct Holder {
-    /// None when it cannot be read.
-    record: Option<LeaderRecord>,
+    record: Result<LeaderRecord, RecordError>,
     create_revision: i64,
     lease: i64,
 }
 
 impl Holder {
     fn from(kv: &KeyValue) -> Self {
-        let record = LeaderRecord::decode(&kv.value).ok();
+        let record = LeaderRecord::decode(&kv.value);
         Self { record, create_revision: kv.create_revision, lease: kv.lease }
     }
 }
@@ -331,9 +335,9 @@ impl Election {
                 let newer = self.latest.take().filter(|(revision, _)| *revision > header.revision);
                 let record = self.record(now, &why);
                 let fence = header.revision;
-                let holder = Holder { record: Some(record), create_revision: fence, lease: self.lease.unwrap_or(0) };
-                self.said = Some(holder.record.clone());
-                out.push(ElectionEffect::Leader(holder.record.clone()));
+                self.said = Some(Some(record.clone()));
+                out.push(ElectionEffect::Leader(Some(record.clone())));
+                let holder = Holder { record: Ok(record), create_revision: fence, lease: self.lease.unwrap_or(0) };
                 self.latest = Some((fence, Some(holder)));
                 self.lead(fence, why, out);
                 if let Some((revision, holder)) = newer {

@@ -14,6 +14,7 @@ use fleet_units::{MachineId, UnitName};
 use crate::absence::{Absence, Verdict};
 use crate::election::{Election, ElectionConfig, ElectionEffect, ElectionInput};
 use crate::leader::facts::{self, Digests};
+use crate::leader::knowledge;
 use crate::leader::{Ground, Leader, Wish};
 use crate::report::Report;
 
@@ -162,6 +163,13 @@ impl Engine {
                     self.follow(now, out);
                     let found = self.view.brake.clone();
                     self.absence.brake_found(now, found.as_ref());
+                    for key in self.view.unreadable.keys() {
+                        out.extend(self.unreadable(key));
+                    }
+                }
+                ElectionEffect::Unreadable { why } => {
+                    let key = self.view.name_of(&Key::Leader);
+                    out.push(EngineEffect::Log(Report::Unreadable { key, why }));
                 }
                 ElectionEffect::Deposed { why } => {
                     if let Some(leader) = self.leader.take() {
@@ -235,12 +243,12 @@ impl Engine {
     /// The mirror's first load is done: who is there, and who is not.
     fn loaded(&mut self, now: Now) {
         self.is_loaded = true;
-        for id in self.view.machines.keys() {
-            self.absence.present_before(id);
-        }
-        for id in self.view.schedules.keys() {
-            if !self.view.machines.contains_key(id) {
-                let holds_units = facts::holds_units(&self.view, &self.digests, id);
+        for id in &knowledge::machines(&self.view) {
+            if self.view.is_present(id) {
+                self.absence.present_before(id);
+            } else {
+                let known = self.view.schedules.contains_key(id);
+                let holds_units = !known || facts::holds_units(&self.view, &self.digests, id);
                 self.absence.absent_before(now, id, holds_units);
             }
         }
@@ -270,9 +278,7 @@ impl Engine {
             }
             Change::Schedule { id, .. } => {
                 self.with_leader(now, out, |leader, ground, wishes| leader.schedule_changed(ground, &id, wishes));
-                if !self.view.schedules.contains_key(&id) {
-                    self.absence.forget(&id);
-                }
+                self.forget_unknown(&id);
             }
             Change::Applied { id, .. } => {
                 self.with_leader(now, out, |leader, ground, _| leader.applied_changed(ground, &id));
@@ -284,17 +290,48 @@ impl Engine {
                     self.absence.brake_found(now, found.as_ref());
                 }
             }
-            Change::Unreadable { key } => {
-                if let (Some(_), Some(why)) = (&self.leader, self.view.unreadable.get(&key)) {
-                    let why = why.clone();
-                    out.push(EngineEffect::Log(Report::Unreadable { key, why }));
-                }
-            }
-            Change::State { unit, .. } => {
+            Change::State { machine, unit, .. } => {
+                self.forget_unknown(&machine);
                 self.with_leader(now, out, |leader, ground, _| leader.state_changed(ground, &unit));
             }
-            Change::Cluster | Change::Note { .. } | Change::Leader { .. } | Change::Standby => {}
+            Change::Note { unit } => self.with_leader(now, out, |leader, ground, _| leader.note_changed(ground, &unit)),
+            Change::Unreadable { key } => {
+                if self.leader.is_some() {
+                    out.extend(self.unreadable(&key));
+                }
+                self.unreadable_changed(now, key, out);
+            }
+            Change::Cluster | Change::Leader { .. } | Change::Standby => {}
         }
+    }
+
+    /// A value that cannot be read came, or went again: whatever hangs on it is looked at anew.
+    fn unreadable_changed(&mut self, now: Now, key: Key, out: &mut Vec<EngineEffect>) {
+        match key {
+            Key::Unit(name) => self.with_leader(now, out, |leader, ground, _| leader.unit_changed(ground, &name)),
+            Key::Machine(id) => self.machine_changed(now, &id, true, false, out),
+            Key::Operator(id) => self.with_leader(now, out, |leader, ground, _| leader.machine_changed(ground, &id)),
+            Key::Schedule(id) => {
+                self.with_leader(now, out, |leader, ground, wishes| leader.schedule_changed(ground, &id, wishes));
+                self.forget_unknown(&id);
+            }
+            Key::Applied(id) => self.with_leader(now, out, |leader, ground, _| leader.applied_changed(ground, &id)),
+            Key::Note(unit) => self.with_leader(now, out, |leader, ground, _| leader.note_changed(ground, &unit)),
+            Key::Cluster | Key::Content(_) | Key::State(..) | Key::Leader | Key::Standby(_) | Key::Brake => {}
+        }
+    }
+
+    /// A machine whose records are all gone was forgotten.
+    fn forget_unknown(&mut self, id: &MachineId) {
+        if !knowledge::knows(&self.view, id) {
+            self.absence.forget(id);
+        }
+    }
+
+    fn unreadable(&self, key: &Key) -> Option<EngineEffect> {
+        let found = self.view.unreadable.get(key)?;
+        let (key, why) = (self.view.name_of(key), found.why.clone());
+        Some(EngineEffect::Log(Report::Unreadable { key, why }))
     }
 
     /// Remembers a unit whose text has not come, so that it is looked at again when it does.
@@ -307,7 +344,7 @@ impl Engine {
     }
 
     fn machine_changed(&mut self, now: Now, id: &MachineId, was_there: bool, left: bool, out: &mut Vec<EngineEffect>) {
-        let is_there = self.view.machines.contains_key(id);
+        let is_there = self.view.is_present(id);
         if self.is_loaded {
             if is_there {
                 self.absence.present(now, id);
@@ -373,6 +410,7 @@ impl Engine {
         if !self.may_decide() {
             return;
         }
+        self.absence.brake_is_unreadable(self.view.is_unreadable(|| Key::Brake));
         self.probe(now, out);
         self.census(now, out);
         match self.absence.judge(now) {

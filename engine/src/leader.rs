@@ -5,6 +5,7 @@
 
 pub(crate) mod facts;
 mod failures;
+pub(crate) mod knowledge;
 mod notes;
 mod retention;
 mod sweeper;
@@ -60,7 +61,8 @@ pub(crate) enum Wish {
     Fenced,
 }
 
-/// A schedule as the registry has it, as far as is known.
+/// A schedule as the registry has it, as far as is known; revision 0 once somebody deleted it under a machine that is
+/// there.
 #[derive(Debug, Clone)]
 struct Stored {
     record: ScheduleRecord,
@@ -88,6 +90,8 @@ pub(crate) struct Leader {
     await_revision: i64,
     /// Nor while the view still has these schedules.
     await_gone: BTreeSet<MachineId>,
+    /// Machines whose acknowledgement is not there to be read: they are asked for another by another generation.
+    ask_again: BTreeSet<MachineId>,
     /// Not written before then.
     pause_until: Mono,
     /// The brake as it should be in the registry, when that is to be written.
@@ -113,6 +117,7 @@ impl Leader {
             looking: None,
             await_revision: fence,
             await_gone: BTreeSet::new(),
+            ask_again: BTreeSet::new(),
             pause_until: Mono::ZERO,
             brake: None,
             brake_call: None,
@@ -162,11 +167,12 @@ impl Leader {
         let listed = ground.view.schedules.get(id).into_iter().flat_map(|schedule| schedule.value.units.keys());
         listed.for_each(|name| self.failures.touch(ground.view, name));
         let known = ground.view.machines.get(id);
-        if known.is_none() && !self.stored.contains_key(id) {
+        if !self.stored.contains_key(id) && !knowledge::knows(ground.view, id) {
             return cluster.remove_machine(id);
         }
         cluster.set_machine(facts::machine(ground.view, id, ground.absence.is_lost(id)));
-        let stored = self.stored.get(id).map_or(0, |stored| stored.record.generation);
+        let stored = self.stored.get(id).filter(|stored| stored.revision > 0);
+        let stored = stored.map_or(0, |stored| stored.record.generation);
         // It has no schedule yet, or has seen a newer one than there is: the registry was restored.
         if known.is_some_and(|machine| stored == 0 || machine.value.schedule_seen > stored) {
             cluster.plan_anyway(id);
@@ -179,12 +185,35 @@ impl Leader {
         if let Some(applied) = ground.view.applied.get(id) {
             cluster.acknowledge(id, applied.value.generation, &applied.value.stopping);
         }
+        self.ask_for_acknowledgement(ground, id);
+    }
+
+    /// Where units are leaving a machine and its acknowledgement is not there, or cannot be read, it is to write another.
+    fn ask_for_acknowledgement(&mut self, ground: Ground<'_>, id: &MachineId) {
+        let Some(cluster) = &mut self.cluster else { return };
+        let heard = ground.view.applied.contains_key(id) && !ground.view.is_unreadable(|| Key::Applied(id.clone()));
+        let leaves = self.stored.get(id).is_some_and(|stored| !stored.record.leaving.is_empty());
+        if leaves && !heard && ground.view.machines.contains_key(id) {
+            self.ask_again.insert(id.clone());
+            cluster.plan_anyway(id);
+        }
+    }
+
+    /// What stands there as a unit's note came, went, or cannot be read.
+    pub(crate) fn note_changed(&mut self, ground: Ground<'_>, unit: &UnitName) {
+        self.notes.changed(ground.view, unit);
     }
 
     /// A schedule was written or deleted, by this leader as a rule.
     pub(crate) fn schedule_changed(&mut self, ground: Ground<'_>, id: &MachineId, wishes: &mut Vec<Wish>) {
+        if ground.view.is_unreadable(|| Key::Schedule(id.clone())) {
+            return self.start_over(format!("the schedule of {} cannot be read", id.short()), wishes);
+        }
         let Some(found) = ground.view.schedules.get(id) else {
-            self.stored.remove(id);
+            match self.stored.get_mut(id).filter(|_| ground.view.is_present(id)) {
+                Some(stored) => stored.revision = 0,
+                None => drop(self.stored.remove(id)),
+            }
             if self.retention.has_deleted(id) {
                 return self.machine_changed(ground, id);
             }
@@ -228,7 +257,7 @@ impl Leader {
 
     fn build(&mut self, ground: Ground<'_>, wishes: &mut Vec<Wish>) {
         let view = ground.view;
-        self.stored.retain(|id, _| view.schedules.contains_key(id));
+        self.stored.retain(|id, stored| view.schedules.contains_key(id) || stored.revision == 0 && view.is_present(id));
         for (id, found) in &view.schedules {
             let newer = self.stored.get(id).is_none_or(|stored| stored.revision < found.mod_revision);
             if newer {
@@ -236,19 +265,20 @@ impl Leader {
             }
         }
         let mut cluster = Cluster::new();
-        let known: BTreeSet<&MachineId> = view.machines.keys().chain(self.stored.keys()).collect();
-        for id in known.iter().copied() {
+        let known = knowledge::machines(view);
+        for id in &known {
             cluster.set_machine(facts::machine(view, id, ground.absence.is_lost(id)));
         }
-        for name in view.units.keys() {
+        let unreadable = view.unreadable.keys().filter_map(|key| match key {
+            Key::Unit(name) => Some(name),
+            _ => None,
+        });
+        for name in view.units.keys().chain(unreadable) {
             if let Some(spec) = facts::unit(view, ground.digests, name) {
                 cluster.set_unit(name, spec);
             }
         }
-        for (id, stored) in &self.stored {
-            let leaving = stored.record.leaving.iter().map(|(name, &generation)| (name, generation));
-            cluster.set_schedule(id, stored.record.units.keys(), leaving);
-        }
+        knowledge::load(&mut cluster, view, &self.stored, self.fence);
         for (id, applied) in &view.applied {
             cluster.acknowledge(id, applied.value.generation, &applied.value.stopping);
         }
@@ -260,6 +290,7 @@ impl Leader {
         self.cluster = Some(cluster);
         for id in view.machines.keys() {
             self.machine_changed(ground, id);
+            self.ask_for_acknowledgement(ground, id);
         }
         if !self.is_ready {
             self.is_ready = true;
@@ -294,7 +325,10 @@ impl Leader {
         }
         self.decide(ground, wishes);
         let Some(cluster) = &mut self.cluster else { return };
-        let plans = cluster.take_plan();
+        let plans = cluster.take_plan().into_iter();
+        // What cannot be read is left alone.
+        let plans = plans.filter(|plan| !ground.view.is_unreadable(|| Key::Schedule(plan.id.clone())));
+        let plans: Vec<MachinePlan> = plans.collect();
         let writes = plans.into_iter().filter_map(|plan| self.plan_write(ground, plan)).collect();
         self.writer.enqueue(writes);
         self.send(ground, wishes);
@@ -343,15 +377,16 @@ impl Leader {
         let seen = machine.map_or(0, |machine| machine.value.schedule_seen);
         let acknowledged = ground.view.applied.get(&plan.id).map_or(0, |applied| applied.value.generation);
         let written = old.map_or(0, |old| old.generation);
-        let same = old.is_some_and(|old| old.units == plan.units);
-        let news = plan.leaving.values().any(Option::is_none);
+        let units = knowledge::units(ground.view, &plan, old);
+        let same = replaces > 0 && old.is_some_and(|old| old.units == units);
+        let news = plan.leaving.values().any(Option::is_none) || self.ask_again.remove(&plan.id);
         if same && !news && seen <= written {
             return None;
         }
         let generation = written.max(seen).max(acknowledged) + 1;
         let leaving = plan.leaving.into_iter().map(|(name, given)| (name, given.unwrap_or(generation))).collect();
         let extra = old.map(|old| old.extra.clone()).unwrap_or_default();
-        let record = ScheduleRecord { v: FORMAT, generation, units: plan.units, leaving, extra };
+        let record = ScheduleRecord { v: FORMAT, generation, units, leaving, extra };
         let mut absent = plan.relies_on_loss;
         if plan.lost {
             absent.insert(plan.id.clone());
@@ -380,7 +415,7 @@ impl Leader {
         if self.brake_call.is_some() {
             return;
         }
-        let Some(brake) = &self.brake else { return };
+        let Some(brake) = self.brake.as_ref().filter(|_| !ground.view.is_unreadable(|| Key::Brake)) else { return };
         let layout = ground.view.layout();
         let key = layout.encode(&Key::Brake);
         let operation = match brake {

@@ -56,8 +56,19 @@ pub struct View {
     pub standbys: BTreeMap<u32, Versioned<LeaderRecord>>,
     /// `engine/brake`
     pub brake: Option<Versioned<BrakeRecord>>,
-    /// Keys whose present value cannot be read, and why.
-    pub unreadable: BTreeMap<String, String>,
+    /// Keys whose present value cannot be read.
+    pub unreadable: BTreeMap<Key, Unreadable>,
+}
+
+/// A value that is there and cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Why.
+    pub why: String,
+    /// Revision at which the key was created.
+    pub create_revision: i64,
+    /// Revision at which this value was written.
+    pub mod_revision: i64,
 }
 
 /// What a [`KvChange`] changed in the view, with what was there before where owners need it.
@@ -134,7 +145,7 @@ pub enum Change {
     /// A value came that cannot be read, or one that never could was deleted.
     Unreadable {
         /// Which key.
-        key: String,
+        key: Key,
     },
 }
 
@@ -167,6 +178,29 @@ impl View {
         &self.layout
     }
 
+    /// The key as the store has it, for people.
+    #[must_use]
+    pub fn name_of(&self, key: &Key) -> String {
+        // Only a content's key may hold what is not UTF-8, and it was read as UTF-8.
+        String::from_utf8_lossy(&self.layout.encode(key)).into_owned()
+    }
+
+    /// What is there under a key and cannot be read.
+    pub fn trouble(&self, key: impl FnOnce() -> Key) -> Option<&Unreadable> {
+        if self.unreadable.is_empty() { None } else { self.unreadable.get(&key()) }
+    }
+
+    /// Whether the value that is there now cannot be read.
+    pub fn is_unreadable(&self, key: impl FnOnce() -> Key) -> bool {
+        self.trouble(key).is_some()
+    }
+
+    /// Whether the key of a machine is there, though perhaps nobody can read what it says: its lease lives.
+    #[must_use]
+    pub fn is_present(&self, machine: &MachineId) -> bool {
+        self.machines.contains_key(machine) || self.is_unreadable(|| Key::Machine(machine.clone()))
+    }
+
     /// The state that a machine reports of a unit.
     #[must_use]
     pub fn state(&self, machine: &MachineId, unit: &UnitName) -> Option<&Versioned<StateRecord>> {
@@ -178,19 +212,19 @@ impl View {
     pub fn apply(&mut self, change: &KvChange) -> Option<Change> {
         let key = self.layout.decode(&change.key)?;
         let outcome = match &change.new {
-            Some(kv) => self.put(key, kv).map(Some),
-            None => Ok(self.delete(key)),
+            Some(kv) => self.put(key.clone(), kv).map(Some).map_err(|error| (error, kv)),
+            None => Ok(self.delete(key.clone())),
         };
-        // A key that decodes is UTF-8.
-        let name = String::from_utf8_lossy(&change.key).into_owned();
         match outcome {
             Ok(change) => {
-                let was_unreadable = self.unreadable.remove(&name).is_some();
-                change.or_else(|| was_unreadable.then_some(Change::Unreadable { key: name }))
+                let was_unreadable = self.unreadable.remove(&key).is_some();
+                change.or_else(|| was_unreadable.then_some(Change::Unreadable { key }))
             }
-            Err(error) => {
-                self.unreadable.insert(name.clone(), error.to_string());
-                Some(Change::Unreadable { key: name })
+            Err((error, kv)) => {
+                let (create_revision, mod_revision) = (kv.create_revision, kv.mod_revision);
+                let found = Unreadable { why: error.to_string(), create_revision, mod_revision };
+                self.unreadable.insert(key.clone(), found);
+                Some(Change::Unreadable { key })
             }
         }
     }

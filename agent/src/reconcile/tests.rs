@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn wanted(uid: i64, content: &str, target: Target, restarts: u64) -> Assignment {
-    Assignment { uid, content: ContentKey(content.into()), target, restarts }
+    Assignment { uid, content: ContentKey(content.into()), target, restarts, extra: Default::default() }
 }
 
 fn held(uid: i64, content: &str, stage: Stage) -> Held {
@@ -135,6 +135,7 @@ fn some_wanted() -> impl Strategy<Value = Option<Assignment>> {
         content: ContentKey(content),
         target,
         restarts,
+        extra: Default::default(),
     });
     proptest::option::of(wanted)
 }

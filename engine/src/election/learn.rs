@@ -1,7 +1,10 @@
 //! What a candidate or leader makes of the news about `engine/leader`.
 
 use fleet_registry::Now;
-use fleet_registry::store::{Compare, DeleteRequest, EventKind, Operation, Request, StoreError, TxnRequest, WatchItem};
+use fleet_registry::record::Record;
+use fleet_registry::store::{
+    Compare, DeleteRequest, EventKind, Operation, PutRequest, Request, StoreError, TxnRequest, WatchItem,
+};
 
 use super::{Election, ElectionEffect, Holder, LAST, Phase, RESIGNING, SPREAD};
 
@@ -33,8 +36,8 @@ impl Election {
         let first = self.latest.is_none();
         self.latest = Some((revision, holder.clone()));
         if let Phase::Leading { fence } = self.phase {
-            if holder.as_ref().is_some_and(|holder| holder.create_revision == fence) {
-                return;
+            if let Some(holder) = holder.as_ref().filter(|holder| holder.create_revision == fence) {
+                return self.keep(now, holder, out);
             }
             let why = if holder.is_none() { "its key is gone" } else { "another leads" };
             self.deposed(why, out);
@@ -45,9 +48,9 @@ impl Election {
         let Some(lease) = self.lease else { return };
         match holder {
             None => {
-                let why = match before.and_then(|before| before.record) {
+                let why = match before.map(|before| before.record) {
                     _ if first => "no leader",
-                    Some(record) if record.why == RESIGNING => "leader resigned",
+                    Some(Ok(record)) if record.why == RESIGNING => "leader resigned",
                     _ => "leader's lease ended",
                 };
                 self.tell(None, out);
@@ -75,7 +78,12 @@ impl Election {
             }
             Some(holder) => {
                 self.phase = Phase::Following;
-                self.tell(holder.record, out);
+                if let Err(error) = &holder.record
+                    && before.is_none_or(|before| before.record != holder.record)
+                {
+                    out.push(ElectionEffect::Unreadable { why: error.to_string() });
+                }
+                self.tell(holder.record.ok(), out);
                 self.claim_standby(now, out);
             }
         }
@@ -85,7 +93,22 @@ impl Election {
         let own = |record: &fleet_registry::record::LeaderRecord| {
             record.machine == self.config.machine && record.instance == self.config.instance
         };
-        holder.record.as_ref().is_some_and(own)
+        holder.record.as_ref().is_ok_and(own)
+    }
+
+    /// This machine leads, and somebody wrote over its record: without its lease it would outlive this machine. Its one
+    /// writer puts it right; that it is the same key still is compared.
+    fn keep(&mut self, now: Now, holder: &Holder, out: &mut Vec<ElectionEffect>) {
+        let Some(lease) = self.lease.filter(|lease| holder.lease != *lease || holder.record.is_err()) else { return };
+        let key = self.key();
+        let record = self.record(now, "its record was written over");
+        let put = PutRequest { lease, ..PutRequest::new(key.clone(), record.encode()) };
+        let request = TxnRequest {
+            compare: vec![Compare::created_at(key, holder.create_revision)],
+            success: vec![Operation::Put(put)],
+            failure: Vec::new(),
+        };
+        self.call(Request::Txn(request), out);
     }
 
     /// How long to wait before standing.

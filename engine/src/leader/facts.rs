@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use fleet_registry::View;
 use fleet_registry::record::{ContentKey, ContentRecord, MachineRecord};
+use fleet_registry::{Key, View};
 use fleet_units::{MachineId, Requirements, UnitFile, UnitName, UnitOption};
 
 use crate::placement::{MachineFacts, Presence, UnitSpec};
@@ -56,6 +56,9 @@ fn digest(content: &ContentRecord) -> Result<UnitFile, String> {
 
 /// A unit's facts; none if there is no such unit.
 pub(crate) fn unit(view: &View, digests: &Digests, name: &UnitName) -> Option<UnitSpec> {
+    if let Some(found) = view.trouble(|| Key::Unit(name.clone())) {
+        return Some(UnitSpec::unreadable(found.create_revision, &found.why));
+    }
     let record = view.units.get(name)?;
     Some(UnitSpec {
         uid: record.create_revision,
@@ -63,13 +66,15 @@ pub(crate) fn unit(view: &View, digests: &Digests, name: &UnitName) -> Option<Un
         desired: record.value.desired,
         restarts: record.value.restarts,
         requirements: digests.requirements(&record.value.content, name),
+        readable: true,
     })
 }
 
 /// Whether a machine that left has given back all that it had: its absence is no loss then. One that said that it leaves,
 /// and went before it had stopped everything, was lost.
 pub(crate) fn has_left(view: &View, digests: &Digests, id: &MachineId, last: &MachineRecord) -> bool {
-    if !last.leaving || holds_units(view, digests, id) {
+    let unknown = view.is_unreadable(|| Key::Schedule(id.clone()));
+    if !last.leaving || unknown || holds_units(view, digests, id) {
         return false;
     }
     let applied = view.applied.get(id).map(|applied| &applied.value);
@@ -91,6 +96,9 @@ pub(crate) fn holds_units(view: &View, digests: &Digests, id: &MachineId) -> boo
 /// A machine's facts. `lost` says whether absence is taken as loss.
 pub(crate) fn machine(view: &View, id: &MachineId, lost: bool) -> MachineFacts {
     let mut facts = MachineFacts::new(id.clone());
+    facts.unreadable = view.is_unreadable(|| Key::Schedule(id.clone()))
+        || view.is_present(id)
+            && (view.is_unreadable(|| Key::Machine(id.clone())) || view.is_unreadable(|| Key::Operator(id.clone())));
     match view.machines.get(id) {
         Some(record) => {
             facts.metadata.clone_from(&record.value.metadata);
@@ -109,6 +117,9 @@ pub(crate) fn machine(view: &View, id: &MachineId, lost: bool) -> MachineFacts {
                 None => facts.metadata.remove(key),
             };
         }
+    }
+    if facts.unreadable {
+        facts.presence = Presence::Held;
     }
     facts
 }

@@ -21,15 +21,40 @@ pub(crate) struct Notes {
     stored: BTreeMap<UnitName, NoteRecord>,
     wanted: BTreeMap<UnitName, Option<NoteRecord>>,
     in_flight: Option<(u64, BTreeMap<UnitName, Option<NoteRecord>>)>,
+    /// Units whose note in the registry cannot be read.
+    unreadable: BTreeSet<UnitName>,
 }
 
 impl Notes {
     /// What the registry holds. Notes of units that are gone are to be deleted.
     pub(crate) fn load(view: &View) -> Self {
+        let unreadable = view.unreadable.keys().filter_map(|key| match key {
+            Key::Note(unit) => Some(unit.clone()),
+            _ => None,
+        });
+        let unreadable: BTreeSet<UnitName> = unreadable.collect();
         let stored: BTreeMap<_, _> = view.notes.iter().map(|(unit, note)| (unit.clone(), note.value.clone())).collect();
-        let orphans: BTreeSet<_> = stored.keys().filter(|unit| !view.units.contains_key(*unit)).cloned().collect();
+        let there = |unit: &UnitName| {
+            view.units.contains_key(unit) || view.is_unreadable(|| Key::Unit(unit.clone())) || unreadable.contains(unit)
+        };
+        let orphans: BTreeSet<_> = stored.keys().filter(|unit| !there(unit)).cloned().collect();
         let wanted = orphans.into_iter().map(|unit| (unit, None)).collect();
-        Self { stored, wanted, in_flight: None }
+        Self { stored, wanted, in_flight: None, unreadable }
+    }
+
+    /// What stands there as a unit's note can be read again, or not any more: one that cannot is left alone.
+    pub(crate) fn changed(&mut self, view: &View, unit: &UnitName) {
+        if view.is_unreadable(|| Key::Note(unit.clone())) {
+            self.unreadable.insert(unit.clone());
+        } else if self.unreadable.remove(unit) {
+            let found = view.notes.get(unit).map(|note| note.value.clone());
+            let wanted = self.wanted.remove(unit).unwrap_or_else(|| self.stored.remove(unit));
+            self.stored.remove(unit);
+            self.stored.extend(found.clone().map(|note| (unit.clone(), note)));
+            if found != wanted {
+                self.wanted.insert(unit.clone(), wanted);
+            }
+        }
     }
 
     /// Takes in what was decided about a unit, and what there is to say of its failing.
@@ -105,11 +130,11 @@ impl Notes {
         if self.in_flight.is_some() || self.wanted.is_empty() {
             return None;
         }
-        let mut batch = BTreeMap::new();
-        while batch.len() < MAX_NOTES
-            && let Some((unit, note)) = self.wanted.pop_first()
-        {
-            batch.insert(unit, note);
+        let due = self.wanted.keys().filter(|unit| !self.unreadable.contains(*unit));
+        let due: Vec<UnitName> = due.take(MAX_NOTES).cloned().collect();
+        let batch: BTreeMap<_, _> = due.into_iter().filter_map(|unit| self.wanted.remove_entry(&unit)).collect();
+        if batch.is_empty() {
+            return None;
         }
         let operation = |(unit, note): (&UnitName, &Option<NoteRecord>)| {
             let key = layout.encode(&Key::Note(unit.clone()));

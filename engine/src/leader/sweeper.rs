@@ -45,10 +45,18 @@ impl Sweeper {
             return None;
         }
         self.next = Some(now + INTERVAL);
+        // What cannot be read may refer to any of them.
+        if view.unreadable.keys().any(|key| matches!(key, Key::Unit(_) | Key::Schedule(_))) {
+            self.unused.clear();
+            return None;
+        }
         let in_units = view.units.values().map(|unit| &unit.value.content);
         let in_schedules = schedules.flat_map(|schedule| schedule.units.values().map(|given| &given.content));
         let used: BTreeSet<&ContentKey> = in_units.chain(in_schedules).collect();
-        let unused = view.contents.keys().filter(|key| !used.contains(key));
+        let unused = view
+            .contents
+            .keys()
+            .filter(|key| !used.contains(key) && !view.is_unreadable(|| Key::Content((*key).clone())));
         self.unused = unused.map(|key| (key.clone(), self.unused.get(key).copied().unwrap_or(now))).collect();
         let old = self.unused.iter().filter(|(_, since)| now >= **since + AGE).map(|(key, _)| key);
         let old: Vec<&ContentKey> = old.take(MAX_CONTENTS).collect();

@@ -48,6 +48,9 @@ pub struct Cluster {
     pub(super) relies_on_loss: BTreeMap<MachineIx, BTreeSet<MachineIx>>,
     /// Where units were taken off since the last pass.
     pub(super) departures: BTreeMap<UnitIx, Vec<(MachineId, Departure)>>,
+    /// Machines whose schedule cannot be read and is not known otherwise, with the revision at which it was written:
+    /// a unit that was there by then may be on it.
+    pub(super) doubts: BTreeMap<MachineId, i64>,
     /// Where global units were started since the last pass.
     pub(super) arrivals: BTreeMap<UnitIx, Vec<MachineId>>,
 }
@@ -167,6 +170,22 @@ impl Cluster {
             self.units[unit].leaving.insert(machine);
             self.dirty.insert(unit);
         }
+    }
+
+    /// Tells that nobody knows what a machine lists since this revision.
+    pub fn set_doubt(&mut self, id: &MachineId, revision: i64) {
+        self.doubts.insert(id.clone(), revision);
+    }
+
+    /// A machine that a unit without a place may be on: its schedule cannot be read, and was written when the unit was
+    /// there already. What is listed elsewhere is not on it, since no unit is ever listed twice.
+    pub(super) fn doubtful(&self, unit: UnitIx) -> Option<MachineId> {
+        let entry = &self.units[unit];
+        let uid = entry.spec.as_ref()?.uid;
+        if !entry.places.is_empty() {
+            return None;
+        }
+        self.doubts.iter().find(|(_, revision)| uid <= **revision).map(|(machine, _)| machine.clone())
     }
 
     /// Tells how far a machine has carried out its schedules: what it was to stop until then is gone from it, but for

@@ -50,6 +50,8 @@ pub enum Rejection {
     },
     /// It is not there.
     Absent,
+    /// A record of it cannot be read.
+    Unreadable,
     /// It came back and is not done with the schedule that it found.
     CatchingUp,
     /// An operator wants it to get nothing new.
@@ -76,6 +78,7 @@ impl fmt::Display for Rejection {
             Self::StillStopping { unit } => write!(f, "is still stopping {unit}, which conflicts"),
             Self::Replaced { by } => write!(f, "holds {by}, which replaces it"),
             Self::Absent => f.write_str("is absent"),
+            Self::Unreadable => f.write_str("has a record that cannot be read"),
             Self::CatchingUp => f.write_str("is catching up"),
             Self::Cordoned => f.write_str("is cordoned"),
             Self::Draining => f.write_str("is draining"),
@@ -158,7 +161,8 @@ impl fmt::Display for Rejections {
 
 /// The same words said of several machines.
 fn plural(example: &str) -> String {
-    let verbs = [("is ", "are "), ("lacks ", "lack "), ("holds ", "hold "), ("does not ", "do not ")];
+    let verbs =
+        [("is ", "are "), ("lacks ", "lack "), ("holds ", "hold "), ("does not ", "do not "), ("has ", "have ")];
     for (one, many) in verbs {
         if let Some(rest) = example.strip_prefix(one) {
             return format!("{many}{rest}");
@@ -214,6 +218,11 @@ pub enum Blocker {
         /// The machine.
         machine: MachineId,
     },
+    /// It may be on a machine of which a record, or the schedule, cannot be read.
+    Unreadable {
+        /// The machine.
+        machine: MachineId,
+    },
 }
 
 impl fmt::Display for Blocker {
@@ -229,6 +238,9 @@ impl fmt::Display for Blocker {
             }
             Self::CatchingUp { machine } => write!(f, "waiting for {}, which is catching up", machine.short()),
             Self::Absent { machine } => write!(f, "waiting for {}, which is absent", machine.short()),
+            Self::Unreadable { machine } => {
+                write!(f, "it may be on {}, of which a record cannot be read", machine.short())
+            }
         }
     }
 }
@@ -238,6 +250,8 @@ impl fmt::Display for Blocker {
 pub enum Invalid {
     /// Its text cannot be used.
     Unreadable(String),
+    /// Its record cannot be read.
+    Record(String),
     /// A template is only ever run as an instance.
     Template,
     /// It must be with a unit that it conflicts with.
@@ -251,6 +265,7 @@ impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(why) => write!(f, "its text cannot be used: {why}"),
+            Self::Record(why) => write!(f, "left as it is: {why}"),
             Self::Template => f.write_str("it is a template: start an instance of it"),
             Self::ConflictsWithPeer { peer } => {
                 write!(f, "it conflicts with {peer}, beside which MachineOf puts it")

@@ -26,7 +26,7 @@ impl Cluster {
         self.units[unit].spec.as_ref()?;
         let verdicts = self.machines.iter().map(|(machine, entry)| {
             let rejection = if entry.facts.presence != Presence::Present {
-                Some(Rejection::Absent)
+                Some(entry.facts.absence())
             } else if entry.units.contains(&unit) {
                 self.rejection_kept(unit, machine)
             } else {

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use fleet_registry::record::{ContentKey, Target};
 use fleet_units::{DesiredState, MachineId, Requirements};
 
+use super::decision::{Blocker, Rejection};
+
 /// Whether a machine is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presence {
@@ -34,6 +36,8 @@ pub struct MachineFacts {
     pub draining: bool,
     /// It carries the embedded registry: last among equals.
     pub carries_registry: bool,
+    /// A record of it, or its schedule, cannot be read: nothing goes there, and nothing is moved away.
+    pub unreadable: bool,
 }
 
 impl MachineFacts {
@@ -48,7 +52,19 @@ impl MachineFacts {
             cordoned: false,
             draining: false,
             carries_registry: false,
+            unreadable: false,
         }
+    }
+
+    /// What a unit waits for that it holds while it is not to be judged.
+    pub(super) fn blocker(&self) -> Blocker {
+        let machine = self.id.clone();
+        if self.unreadable { Blocker::Unreadable { machine } } else { Blocker::Absent { machine } }
+    }
+
+    /// Why it cannot be given anything while it is not to be judged, or not there.
+    pub(super) fn absence(&self) -> Rejection {
+        if self.unreadable { Rejection::Unreadable } else { Rejection::Absent }
     }
 
     /// Whether it may be given units at all.
@@ -70,9 +86,23 @@ pub struct UnitSpec {
     pub restarts: u64,
     /// What it asks of a machine, or why its text cannot be used.
     pub requirements: Result<Arc<Requirements>, Arc<str>>,
+    /// False where its very record cannot be read: it stays wherever it is, as it is.
+    pub readable: bool,
 }
 
 impl UnitSpec {
+    /// A unit whose record cannot be read, for this reason.
+    #[must_use]
+    pub fn unreadable(uid: i64, why: &str) -> Self {
+        let (content, desired) = (ContentKey(String::new()), DesiredState::Launched);
+        Self { uid, content, desired, restarts: 0, requirements: Err(why.into()), readable: false }
+    }
+
+    /// Why nothing can be made of it, and whether at least its record can be read.
+    pub(super) fn trouble(&self) -> Option<(&str, bool)> {
+        self.requirements.as_ref().err().map(|why| (&**why, self.readable))
+    }
+
     /// What its machine is to do with it; none when it needs no machine.
     #[must_use]
     pub fn target(&self) -> Option<Target> {

@@ -127,7 +127,7 @@ impl Cluster {
 pub(super) fn rejection_by_state(machine: &Machine) -> Option<Rejection> {
     let facts = &machine.facts;
     if facts.presence != Presence::Present {
-        Some(Rejection::Absent)
+        Some(facts.absence())
     } else if facts.draining {
         Some(Rejection::Draining)
     } else if facts.cordoned {

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fleet_units::UnitName;
+use fleet_units::{MachineId, UnitName};
 
 use super::cluster::Cluster;
 use super::decision::{Blocker, Departure, Invalid, Outcome, Rejection, Rejections};
@@ -106,20 +106,21 @@ impl Cluster {
             if places.clone().all(|facts| facts.presence != Presence::Present)
                 && let Some(facts) = places.find(|facts| facts.presence == Presence::Held)
             {
-                held.insert(unit, facts.id.clone());
+                held.insert(unit, facts);
             }
         }
         if held.is_empty() {
             return group;
         }
         for &unit in group.iter().filter(|unit| !held.contains_key(unit)) {
-            if let Some(machine) = self.peers_among(unit, &group).find_map(|peer| held.get(&peer)) {
-                let on = Blocker::Absent { machine: machine.clone() };
+            if let Some(facts) = self.peers_among(unit, &group).find_map(|peer| held.get(&peer)) {
+                let on = facts.blocker();
                 waiting.insert(unit, Outcome::Waiting { on });
             }
         }
         let others: Vec<UnitIx> = group.into_iter().filter(|unit| !held.contains_key(unit)).collect();
         self.spread_to_followers(&others, &mut waiting);
+        let held: Vec<(UnitIx, MachineId)> = held.into_iter().map(|(unit, facts)| (unit, facts.id.clone())).collect();
         for (unit, machine) in held {
             self.conclude(unit, Outcome::Kept { machine });
         }

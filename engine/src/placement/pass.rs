@@ -66,9 +66,9 @@ impl Cluster {
         if !entry.is_wanted() {
             self.take_off_everywhere(unit, |_| Departure::Withdrawn);
             self.conclude(unit, Outcome::Withdrawn);
-        } else if let Some(why) = entry.spec.as_ref().and_then(|spec| spec.requirements.as_ref().err()) {
+        } else if let Some((why, readable)) = entry.spec.as_ref().and_then(|spec| spec.trouble()) {
             // It stays where it is: that its text cannot be read is no reason to stop it.
-            let why = Invalid::Unreadable(why.to_string());
+            let why = if readable { Invalid::Unreadable(why.to_owned()) } else { Invalid::Record(why.to_owned()) };
             self.conclude(unit, Outcome::Invalid { why });
         } else if entry.name.is_template() {
             self.take_off_everywhere(unit, |_| Departure::Invalid(Invalid::Template));
@@ -250,6 +250,9 @@ impl Cluster {
     fn holder(&self, members: &[UnitIx], machine: MachineIx) -> Option<Blocker> {
         members.iter().find_map(|&unit| {
             let entry = &self.units[unit];
+            if let Some(machine) = self.doubtful(unit) {
+                return Some(Blocker::Unreadable { machine });
+            }
             let held = entry.places.iter().chain(&entry.leaving).filter(|&&at| at != machine);
             let mut held: Vec<_> = held
                 .filter(|&&at| self.machines[at].facts.presence != Presence::Gone)
@@ -259,7 +262,7 @@ impl Cluster {
             let facts = held.first()?;
             let machine = facts.id.clone();
             Some(match facts.presence {
-                Presence::Held => Blocker::Absent { machine },
+                Presence::Held => facts.blocker(),
                 _ => Blocker::GivingBack { unit: entry.name.clone(), machine },
             })
         })

@@ -17,6 +17,8 @@ pub struct MachinePlan {
     pub id: MachineId,
     /// What it is to run.
     pub units: BTreeMap<UnitName, Assignment>,
+    /// What it is to run as it does: nobody can read what is wanted of these.
+    pub as_is: BTreeSet<UnitName>,
     /// What it may still run until it acknowledges; the generation, where that is written already.
     pub leaving: BTreeMap<UnitName, Option<u64>>,
     /// Lost machines that held some of these units: the plan is good only while they are absent.
@@ -46,6 +48,7 @@ impl Cluster {
         MachinePlan {
             id: entry.facts.id.clone(),
             units: entry.units.iter().filter_map(|unit| assignment(&self.units[*unit])).collect(),
+            as_is: entry.units.iter().filter(|unit| self.units[**unit].is_as_is()).map(name).collect(),
             leaving: entry.leaving.iter().map(|(unit, &given)| (name(unit), given)).collect(),
             relies_on_loss: relies_on_loss.iter().map(|&lost| self.machines[lost].facts.id.clone()).collect(),
             lost: entry.facts.presence == Presence::Gone,
@@ -63,8 +66,9 @@ impl Cluster {
 
 /// What a machine is told of a unit.
 fn assignment(unit: &Unit) -> Option<(UnitName, Assignment)> {
-    let spec = unit.spec.as_ref()?;
+    let spec = unit.spec.as_ref().filter(|spec| spec.readable)?;
     let target = spec.target()?;
-    let given = Assignment { uid: spec.uid, content: spec.content.clone(), target, restarts: spec.restarts };
+    let (content, extra) = (spec.content.clone(), BTreeMap::new());
+    let given = Assignment { uid: spec.uid, content, target, restarts: spec.restarts, extra };
     Some((unit.name.clone(), given))
 }

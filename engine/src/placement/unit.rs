@@ -58,6 +58,11 @@ impl Unit {
         self.spec.as_ref().is_some_and(|spec| spec.requirements.is_err())
     }
 
+    /// Whether its very record cannot be read: what a schedule says of it is left as it is.
+    pub(super) fn is_as_is(&self) -> bool {
+        self.spec.as_ref().is_some_and(|spec| !spec.readable)
+    }
+
     /// Whether it is to run on every machine that suits it.
     pub(super) fn is_global(&self) -> bool {
         self.requirements().is_some_and(|requirements| requirements.global)

@@ -9,3 +9,4 @@ mod retention;
 mod rig;
 mod scheduling;
 mod states;
+mod unreadable;

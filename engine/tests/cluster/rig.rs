@@ -216,6 +216,12 @@ impl Rig {
         self.write(Operation::Put(put));
     }
 
+    /// Somebody writes this by hand, as etcdctl does.
+    pub(crate) fn garble(&mut self, key: &Key, value: &str) {
+        let put = PutRequest::new(self.layout.encode(key), value.to_owned());
+        self.write(Operation::Put(put));
+    }
+
     pub(crate) fn delete(&mut self, key: &Key) {
         let key = self.layout.encode(key);
         self.write(Operation::Delete(DeleteRequest { key, ..DeleteRequest::default() }));
@@ -298,7 +304,8 @@ impl Rig {
     }
 
     pub(crate) fn schedule(&mut self, name: &str) -> Option<ScheduleRecord> {
-        self.get(&Key::Schedule(machine(name)))
+        // As an agent takes it: one that cannot be read is none.
+        self.kv(&Key::Schedule(machine(name))).and_then(|kv| ScheduleRecord::decode(&kv.value).ok())
     }
 
     pub(crate) fn note(&mut self, name: &str) -> Option<NoteRecord> {
@@ -411,6 +418,9 @@ impl Rig {
             ResponseBody::Range(range) => range.kvs.into_iter().next(),
             other => panic!("{other:?}"),
         };
+        if found.as_ref().is_some_and(|kv| MachineRecord::decode(&kv.value).is_err()) {
+            return;
+        }
         let same = found.is_some_and(|kv| kv.lease == lease && kv.value == record.encode());
         if !same {
             let put = PutRequest { lease, ..PutRequest::new(key, record.encode()) };

@@ -109,6 +109,7 @@ impl Model {
             desired: unit.desired,
             restarts: 0,
             requirements: Ok(unit.requirements.clone()),
+            readable: true,
         }
     }
 

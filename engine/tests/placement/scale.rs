@@ -18,7 +18,10 @@ fn add(cluster: &mut Cluster, n: usize, uid: i64) {
     };
     let requirements = Ok(Arc::new(requirements(&name, &options)));
     let content = ContentKey(options);
-    cluster.set_unit(&name, UnitSpec { uid, content, desired: DesiredState::Launched, restarts: 0, requirements });
+    cluster.set_unit(
+        &name,
+        UnitSpec { uid, content, desired: DesiredState::Launched, restarts: 0, requirements, readable: true },
+    );
 }
 
 fn cluster(machines: usize, units: usize) -> Cluster {

@@ -16,6 +16,7 @@ impl Picture {
     pub fn cluster_status(&self, status: &Status, now: WallMillis) -> ClusterStatus {
         let view = &self.view;
         let unreadable = view.unreadable.iter();
+        let unreadable = unreadable.map(|(key, found)| (view.name_of(key), found.why.clone()));
         ClusterStatus {
             id: view.cluster.as_ref().map(|cluster| cluster.value.id.to_string()),
             revision: self.revision.max(status.revision),
@@ -29,14 +30,14 @@ impl Picture {
             }),
             standbys: view.standbys.values().map(|standby| self.machine_ref(&standby.value.machine)).collect(),
             machines: self.machines(),
-            lost: self.known_machines().filter(|id| !view.machines.contains_key(*id)).map(|id| self.lost(id)).collect(),
+            lost: self.known_machines().filter(|id| !view.is_present(id)).map(|id| self.lost(id)).collect(),
             brake: view.brake.as_ref().map(|brake| self.brake(&brake.value)),
             orphans: self.orphans(),
             stopping: self.stopping(),
             registry: RegistryView::default(),
             here: None,
             failed: self.with_state(status, has_failed),
-            unreadable: unreadable.map(|(key, why)| UnreadableRecord { key: key.clone(), why: why.clone() }).collect(),
+            unreadable: unreadable.map(|(key, why)| UnreadableRecord { key, why }).collect(),
         }
     }
 
@@ -91,7 +92,7 @@ impl Picture {
     /// What machines that are present say of units that their cluster did not ask for, by unit and machine.
     fn orphans(&self) -> Vec<Orphan> {
         let states = self.view.states.iter().flat_map(|(name, by)| by.iter().map(move |(id, state)| (name, id, state)));
-        let orphans = states.filter(|(_, id, state)| self.view.machines.contains_key(*id) && is_orphan(&state.value));
+        let orphans = states.filter(|(_, id, state)| self.view.machines.contains_key(*id) && state.value.is_orphan());
         let shown = |name: &UnitName, id: &MachineId, state: &StateRecord| Orphan {
             unit: name.to_string(),
             machine: self.machine_ref(id),
@@ -105,7 +106,7 @@ impl Picture {
     #[must_use]
     pub fn has_orphan(&self, unit: &UnitName, id: &MachineId) -> bool {
         let state = self.view.states.get(unit).and_then(|states| states.get(id));
-        self.view.machines.contains_key(id) && state.is_some_and(|state| is_orphan(&state.value))
+        self.view.machines.contains_key(id) && state.is_some_and(|state| state.value.is_orphan())
     }
 
     /// What machines that are present are stopping, as systemd says there, by unit and machine.
@@ -126,9 +127,4 @@ impl Picture {
 /// Whether systemd has given up on a unit that was started.
 fn has_failed(state: &StateRecord) -> bool {
     state.active == "failed" && !state.sub.contains("auto-restart") && state.reached == Some(Target::Launched)
-}
-
-/// Whether an agent says that it did not load the unit for this cluster: `"orphan": true`.
-pub(super) fn is_orphan(state: &StateRecord) -> bool {
-    state.extra.get("orphan") == Some(&serde_json::Value::Bool(true))
 }

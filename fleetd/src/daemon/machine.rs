@@ -29,6 +29,7 @@ pub(super) fn facts(config: &Config, peer_port: Option<u16>, identity: &Identity
         capacity: Capacity {
             memory: config.capacity.memory.or(found.memory),
             cpu_millis: config.capacity.cpu_millis.or(found.cpu_millis),
+            ..Capacity::default()
         },
         version: VERSION.to_owned(),
         boot_id: facts::boot_id()?,
@@ -50,7 +51,7 @@ fn endpoint(listen: SocketAddr, address: Option<&str>, port: u16, identity: &Ide
         Ok(ip) => SocketAddr::new(ip, port).to_string(),
         Err(_) => format!("{host}:{port}"),
     };
-    Some(PeerEndpoint { address, fingerprint: identity.fingerprint.clone() })
+    Some(PeerEndpoint { address, fingerprint: identity.fingerprint.clone(), extra: Default::default() })
 }
 
 /// Randomness to begin with: the kernel's.

@@ -257,7 +257,7 @@ impl Served {
 
     /// A machine with a peer port.
     async fn add_machine_at(&self, id: &str, address: &str) {
-        let peer = PeerEndpoint { address: address.to_owned(), fingerprint: "0".repeat(64) };
+        let peer = PeerEndpoint { address: address.to_owned(), fingerprint: "0".repeat(64), extra: Default::default() };
         self.write(Key::Machine(machine(id)), &Self::machine_record(id, BTreeMap::new(), Some(peer))).await;
     }
 
@@ -289,6 +289,7 @@ impl Served {
             content: content.clone(),
             target: Target::Launched,
             restarts: 0,
+            extra: Default::default(),
         };
         let record = ScheduleRecord {
             v: FORMAT,

@@ -45,8 +45,11 @@ async fn pair(known: bool) -> Pair {
     let there = Identity::load_or_make(&directory.path().join("there")).unwrap();
     let store = MemoryStore::new(1);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint =
-        PeerEndpoint { address: listener.local_addr().unwrap().to_string(), fingerprint: there.fingerprint.clone() };
+    let endpoint = PeerEndpoint {
+        address: listener.local_addr().unwrap().to_string(),
+        fingerprint: there.fingerprint.clone(),
+        extra: Default::default(),
+    };
     if known {
         register(&store, &here.fingerprint).await;
     }
@@ -75,7 +78,11 @@ async fn register(store: &MemoryStore, fingerprint: &str) {
         id: id.clone(),
         hostname: String::new(),
         address: None,
-        peer: Some(PeerEndpoint { address: "127.0.0.1:1".into(), fingerprint: fingerprint.to_owned() }),
+        peer: Some(PeerEndpoint {
+            address: "127.0.0.1:1".into(),
+            fingerprint: fingerprint.to_owned(),
+            extra: Default::default(),
+        }),
         metadata: std::collections::BTreeMap::new(),
         capacity: Capacity::default(),
         version: "2".into(),

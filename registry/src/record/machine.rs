@@ -66,6 +66,9 @@ pub struct Capacity {
     /// Processor time in thousandths of a core.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_millis: Option<u64>,
+    /// Fields of newer versions.
+    #[serde(flatten)]
+    pub extra: Extra,
 }
 
 /// Where other fleetds reach a machine.
@@ -75,6 +78,9 @@ pub struct PeerEndpoint {
     pub address: String,
     /// SHA-256 of the certificate that this fleetd made for itself, in hexadecimal: pinned at both ends.
     pub fingerprint: String,
+    /// Fields of newer versions.
+    #[serde(flatten)]
+    pub extra: Extra,
 }
 
 /// `operator/<id>`: what an operator said of a machine. Outlives its absence.

@@ -17,8 +17,8 @@ pub enum Target {
     Launched,
 }
 
-/// One unit of a machine's schedule. Made anew by every leader from the unit's record, so that it keeps no unknown fields:
-/// a leader that does not know one could not keep it true.
+/// One unit of a machine's schedule. A leader makes it from the unit's record; what a leader of a newer version said beside
+/// that is kept as long as the machine is to run the same text of the same unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {
     /// Create revision of `units/<unit>`: which unit of that name is meant.
@@ -30,6 +30,9 @@ pub struct Assignment {
     /// Restart generation: raised when people ask for a restart.
     #[serde(default)]
     pub restarts: u64,
+    /// Fields of newer versions.
+    #[serde(flatten)]
+    pub extra: Extra,
 }
 
 /// `schedule/<machine>`: all that a machine is to run, in one value, written by the engine's leader alone.

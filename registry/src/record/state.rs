@@ -49,3 +49,11 @@ pub struct StateRecord {
     #[serde(flatten)]
     pub extra: Extra,
 }
+
+impl StateRecord {
+    /// Whether the agent says that it did not load the unit for this cluster: `"orphan": true`.
+    #[must_use]
+    pub fn is_orphan(&self) -> bool {
+        self.extra.get("orphan") == Some(&serde_json::Value::Bool(true))
+    }
+}

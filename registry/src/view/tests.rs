@@ -74,7 +74,6 @@ fn a_unit_comes_changes_and_goes() {
 #[test]
 fn an_unreadable_record_is_named_and_leaves_what_was_read_before() {
     let key = Key::Unit(unit("a.service"));
-    let name = "/_coreos.com/fleet/v3/units/a.service".to_owned();
     let newer = json!({"v": FORMAT + 1, "content": "c", "hash": "86943ac9f3754cb90f8dd38bf6da7b0cad074592",
         "desired": "launched", "changed": 0});
     let rows = [
@@ -88,8 +87,11 @@ fn an_unreadable_record_is_named_and_leaves_what_was_read_before() {
         let mut view = view();
         view.apply(&put(&key, unit_record(0).encode(), 5));
         let before = view.clone();
-        assert_eq!(view.apply(&put(&key, value.clone(), 6)), Some(Change::Unreadable { key: name.clone() }));
-        assert!(view.unreadable[&name].contains(why), "{:?}", view.unreadable);
+        assert_eq!(view.apply(&put(&key, value.clone(), 6)), Some(Change::Unreadable { key: key.clone() }));
+        let found = view.unreadable[&key].clone();
+        assert!(found.why.contains(why), "{found:?}");
+        assert_eq!((found.create_revision, found.mod_revision), (2, 6));
+        assert_eq!(view.name_of(&key), "/_coreos.com/fleet/v3/units/a.service");
         assert_eq!(view.units, before.units);
         // A good one mends it.
         assert!(matches!(view.apply(&put(&key, unit_record(0).encode(), 5)), Some(Change::Unit { .. })));
@@ -100,7 +102,7 @@ fn an_unreadable_record_is_named_and_leaves_what_was_read_before() {
         assert_eq!(view, super::tests::view());
         // One that never could be read.
         view.apply(&put(&key, value, 6));
-        assert_eq!(view.apply(&delete(&key)), Some(Change::Unreadable { key: name.clone() }));
+        assert_eq!(view.apply(&delete(&key)), Some(Change::Unreadable { key: key.clone() }));
         assert_eq!(view, super::tests::view());
     }
 }

@@ -222,7 +222,10 @@ impl World {
         let key = self.key(&Key::Content(content.key()));
         self.store.put(self.now, PutRequest::new(key, content.encode())).unwrap();
         self.leaving.remove(&unit(name));
-        self.schedule.insert(unit(name), Assignment { uid, content: content.key(), target, restarts: 0 });
+        self.schedule.insert(
+            unit(name),
+            Assignment { uid, content: content.key(), target, restarts: 0, extra: Default::default() },
+        );
     }
 
     pub(crate) fn alter(&mut self, name: &str, change: impl FnOnce(&mut Assignment)) {
