@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 pub use change::{Change, Existing, Senseless, Text, check_template};
 pub use picture::{Parsed, Picture};
 pub use serve::{Handle, Notice, Status};
-pub use write::{Applied, Forgotten, Writer};
+pub use write::{Applied, Forgotten, Found, Writer};
 
 use serve::Loaded;
 

@@ -164,8 +164,13 @@ impl Agent {
         let found = match kv.map(|kv| ClusterRecord::decode(&kv.value)).transpose() {
             Ok(record) => record.map(|r| r.id),
             Err(error) => {
-                self.say(Report::Unreadable { key: "cluster".into(), why: error.to_string() }, out);
-                return self.pause(now, FOREIGN_PAUSE);
+                let key = String::from_utf8_lossy(&self.config.layout.encode(&Key::Cluster)).into_owned();
+                self.say(Report::Unreadable { key, why: error.to_string() }, out);
+                if self.cluster.is_none() {
+                    return self.pause(now, FOREIGN_PAUSE);
+                }
+                let request = Request::Range(RangeRequest::key(self.presence_key()));
+                return self.call(Purpose::Recognise, request, out);
             }
         };
         match (found, self.cluster.clone()) {
@@ -179,6 +184,23 @@ impl Agent {
                 self.say(Report::ForeignStore { remembered, found }, out);
                 self.pause(now, FOREIGN_PAUSE);
             }
+        }
+    }
+
+    /// Whose store it is cannot be read; but where this very fleetd's own record is, that is where it was.
+    pub(super) fn on_recognised(&mut self, now: Now, result: Result<Response, StoreError>, out: &mut Vec<Effect>) {
+        let kv = match result.map(|response| response.body) {
+            Ok(ResponseBody::Range(range)) => range.kvs.into_iter().next(),
+            Ok(_) => None,
+            Err(error) => return self.store_trouble(now, &error.message, out),
+        };
+        match kv.and_then(|kv| Some((MachineRecord::decode(&kv.value).ok()?, kv))) {
+            Some((theirs, kv)) if theirs.instance == self.config.facts.instance => {
+                self.standing = Standing::Registering;
+                self.since = now.wall;
+                self.take_back(&theirs, &kv, out);
+            }
+            _ => self.pause(now, FOREIGN_PAUSE),
         }
     }
 
@@ -280,14 +302,7 @@ impl Agent {
         let Some(kv) = range(&txn, 0).first() else { return self.register(now, out) };
         match MachineRecord::decode(&kv.value) {
             Ok(theirs) if theirs.instance == self.config.facts.instance => {
-                // A fleetd of this very boot wrote it: the machine was never absent, so nothing was given elsewhere.
-                let catching_up = theirs.catching_up || self.gap;
-                let request = TxnRequest {
-                    compare: vec![Compare::modified_at(kv.key.clone(), kv.mod_revision)],
-                    success: vec![self.presence(catching_up)],
-                    failure: Vec::new(),
-                };
-                self.transact(Purpose::TakeBack { catching_up }, request, out);
+                self.take_back(&theirs, kv, out);
             }
             other => {
                 self.report_holder(other.ok().as_ref(), out);
@@ -296,6 +311,17 @@ impl Agent {
                 self.watch(Watched::Presence, request, out);
             }
         }
+    }
+
+    /// A fleetd of this very boot wrote the record: the machine was never absent, so nothing was given elsewhere.
+    fn take_back(&mut self, theirs: &MachineRecord, kv: &KeyValue, out: &mut Vec<Effect>) {
+        let catching_up = theirs.catching_up || self.gap;
+        let request = TxnRequest {
+            compare: vec![Compare::modified_at(kv.key.clone(), kv.mod_revision)],
+            success: vec![self.presence(catching_up)],
+            failure: Vec::new(),
+        };
+        self.transact(Purpose::TakeBack { catching_up }, request, out);
     }
 
     fn report_holder(&mut self, theirs: Option<&MachineRecord>, out: &mut Vec<Effect>) {

@@ -15,6 +15,8 @@ use crate::effect::Effect;
 pub(super) enum Purpose {
     /// Read `cluster`.
     ClusterRead,
+    /// Read this machine's record, to know the store again.
+    Recognise,
     /// Write `cluster` into an empty store.
     ClusterCreate(ClusterId),
     /// Write this machine's record where there is none.
@@ -114,6 +116,7 @@ impl Agent {
             Purpose::Rewrite => {}
             Purpose::ClusterRead => self.on_cluster_read(now, result, out),
             Purpose::ClusterCreate(id) => self.on_cluster_created(now, id, result, out),
+            Purpose::Recognise => self.on_recognised(now, result, out),
             Purpose::Register => self.on_registered(now, result, out),
             Purpose::TakeBack { catching_up } => self.on_taken_back(now, catching_up, result, out),
             Purpose::Read => self.on_read(now, result, out),

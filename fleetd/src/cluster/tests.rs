@@ -106,11 +106,11 @@ async fn a_write_whose_answer_is_lost_is_made_once() {
         let (_, applied) = writer.change(vec![change], 1 + n, "").await.unwrap();
         assert_eq!(applied[0].outcome, Outcome::Changed);
         let existing = writer.read(std::slice::from_ref(&name)).await.unwrap();
-        assert_eq!(existing[0].as_ref().unwrap().unit.value.restarts, n, "each counts once");
+        assert_eq!(existing[0].as_ref().unwrap().as_ref().unwrap().unit.value.restarts, n, "each counts once");
     }
     let (_, outcomes) = writer.destroy(std::slice::from_ref(&name)).await.unwrap();
     assert_eq!(outcomes, [DestroyOutcome::Destroyed]);
-    assert_eq!(writer.read(&[name]).await.unwrap(), [None]);
+    assert_eq!(writer.read(&[name]).await.unwrap(), [Ok(None)]);
 }
 
 /// A connection that is merely silent breaks late: until then nobody is told old things as new ones.

@@ -34,6 +34,9 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// Pause between such attempts.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// A unit as the store has it, none where there is none; or why its record cannot be read, which then is left alone.
+pub type Found = Result<Option<Existing>, String>;
+
 /// Writes to the store on behalf of people.
 #[derive(Clone)]
 pub struct Writer {
@@ -52,12 +55,12 @@ impl Writer {
     /// Reads units as they are now, linearizably.
     ///
     /// # Errors
-    /// When the store cannot be reached, or holds a unit that this version cannot read.
-    pub async fn read(&self, names: &[UnitName]) -> Result<Vec<Option<Existing>>, StoreError> {
+    /// When the store cannot be reached.
+    pub async fn read(&self, names: &[UnitName]) -> Result<Vec<Found>, StoreError> {
         self.read_until(names, Instant::now() + PATIENCE).await
     }
 
-    async fn read_until(&self, names: &[UnitName], deadline: Instant) -> Result<Vec<Option<Existing>>, StoreError> {
+    async fn read_until(&self, names: &[UnitName], deadline: Instant) -> Result<Vec<Found>, StoreError> {
         let ranges = names.iter().map(|name| self.range(name)).collect();
         let request = TxnRequest { success: ranges, ..TxnRequest::default() };
         loop {
@@ -73,34 +76,31 @@ impl Writer {
         Operation::Range(RangeRequest::key(self.layout.encode(&Key::Unit(name.clone()))))
     }
 
-    fn decode(&self, names: &[UnitName], response: TxnResponse) -> Result<Vec<Option<Existing>>, StoreError> {
+    fn decode(&self, names: &[UnitName], response: TxnResponse) -> Result<Vec<Found>, StoreError> {
         if response.responses.len() != names.len() {
             return Err(senseless());
         }
         let one = |(name, response): (&UnitName, OperationResponse)| match response {
             OperationResponse::Range(range) => match range.kvs.into_iter().next() {
-                None => Ok(None),
-                Some(kv) => decode_unit(name, &kv).map(|unit| Some(Existing { unit, content: None })),
+                None => Ok(Ok(None)),
+                Some(kv) => Ok(decode_unit(name, &kv).map(|unit| Some(Existing { unit, content: None }))),
             },
             _ => Err(senseless()),
         };
         names.iter().zip(response.responses).map(one).collect()
     }
 
-    /// Reads a stored text; one that is missing counts as empty, so that it can be replaced.
+    /// Reads a stored text; one that is missing or cannot be read counts as empty, so that it can be replaced.
     async fn content(&self, key: &ContentKey) -> Result<ContentRecord, StoreError> {
         let range = RangeRequest::key(self.layout.encode(&Key::Content(key.clone())));
         let response = self.answer(Request::Range(range)).await?;
         let ResponseBody::Range(range) = response.body else {
             return Err(senseless());
         };
-        match range.kvs.first() {
-            Some(kv) => ContentRecord::decode(&kv.value)
-                .map_err(|e| StoreError::new(ErrorKind::Other, format!("contents/{key}: {e}"))),
-            None => {
-                Ok(ContentRecord { v: FORMAT, text: String::new(), drop_ins: BTreeMap::new(), extra: BTreeMap::new() })
-            }
-        }
+        let found = range.kvs.first().and_then(|kv| ContentRecord::decode(&kv.value).ok());
+        let empty =
+            || ContentRecord { v: FORMAT, text: String::new(), drop_ins: BTreeMap::new(), extra: BTreeMap::new() };
+        Ok(found.unwrap_or_else(empty))
     }
 
     /// Rewrites one record of the store by compare-and-set, until it holds; `change` gives none where it is as it should
@@ -177,9 +177,8 @@ impl Writer {
     }
 }
 
-fn decode_unit(name: &UnitName, kv: &KeyValue) -> Result<Versioned<UnitRecord>, StoreError> {
-    let value =
-        UnitRecord::decode(&kv.value).map_err(|e| StoreError::new(ErrorKind::Other, format!("units/{name}: {e}")))?;
+fn decode_unit(name: &UnitName, kv: &KeyValue) -> Result<Versioned<UnitRecord>, String> {
+    let value = UnitRecord::decode(&kv.value).map_err(|error| format!("units/{name} is left alone: {error}"))?;
     Ok(Versioned { value, create_revision: kv.create_revision, mod_revision: kv.mod_revision, lease: kv.lease })
 }
 

@@ -16,14 +16,15 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>, method: Method) -> Resu
     }
     let handle = api.cluster.known().await?;
     let status = handle.status();
-    let (machines, units, leads) = handle.read(|picture| {
+    let (machines, units, unreadable, leads) = handle.read(|picture| {
         let leads = picture.view.leader.as_ref().is_some_and(|leader| leader.value.machine == api.local.machine);
-        (picture.view.machines.len(), picture.view.units.len(), leads)
+        (picture.view.machines.len(), picture.view.units.len(), picture.view.unreadable.len(), leads)
     });
     let mut text = String::new();
     for (name, help, value) in [
         ("fleet_machines", "Machines that are present.", machines as i64),
         ("fleet_units", "Units that were submitted.", units as i64),
+        ("fleet_unreadable_records", "Records that cannot be read, and are left alone.", unreadable as i64),
         ("fleet_registry_revision", "Revision of the registry that is known here.", status.revision),
         ("fleet_registry_followed", "Whether the registry is being followed.", i64::from(status.live())),
         ("fleet_engine_leader", "Whether the engine of this machine decides.", i64::from(leads)),

@@ -5,4 +5,5 @@ mod cluster;
 mod membership;
 mod restored;
 mod units;
+mod unreadable;
 mod world;

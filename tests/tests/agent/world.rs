@@ -18,6 +18,8 @@ use fleet_units::{MachineId, UnitName};
 
 pub(crate) const TTL: Duration = Duration::from_secs(10);
 
+const GARBAGE: &str = "{\"v\": 2, \"units\": []}";
+
 pub(crate) fn unit(name: &str) -> UnitName {
     UnitName::parse(name).unwrap()
 }
@@ -265,6 +267,21 @@ impl World {
         self.store.put(self.now, put).unwrap();
     }
 
+    /// Somebody writes this by hand, as etcdctl does.
+    pub(crate) fn garble(&mut self, key: &Key) {
+        let put = PutRequest::new(self.key(key), GARBAGE);
+        self.store.put(self.now, put).unwrap();
+    }
+
+    /// Whether what was written by hand is still there.
+    pub(crate) fn is_garbled(&self, key: &Key) -> bool {
+        let request = Request::Range(RangeRequest::key(self.key(key)));
+        match self.store.memory.clone().apply(self.now, request).unwrap().body {
+            ResponseBody::Range(range) => range.kvs.first().is_some_and(|kv| kv.value == GARBAGE),
+            other => panic!("{other:?}"),
+        }
+    }
+
     pub(crate) fn delete(&mut self, key: &Key) {
         let delete = DeleteRequest { key: self.key(key), ..DeleteRequest::default() };
         let request = TxnRequest { success: vec![Operation::Delete(delete)], ..TxnRequest::default() };
@@ -280,7 +297,7 @@ impl World {
     fn read<R: Record>(&self, key: &Key) -> Option<R> {
         let request = Request::Range(RangeRequest::key(self.key(key)));
         match self.store.memory.clone().apply(self.now, request).unwrap().body {
-            ResponseBody::Range(range) => range.kvs.first().map(|kv| R::decode(&kv.value).unwrap()),
+            ResponseBody::Range(range) => range.kvs.first().and_then(|kv| R::decode(&kv.value).ok()),
             other => panic!("{other:?}"),
         }
     }

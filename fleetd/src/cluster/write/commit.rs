@@ -13,7 +13,7 @@ use fleet_registry::store::{Compare, Operation, PutRequest, Request, StoreError,
 use fleet_units::{DesiredState, UnitName};
 use tokio::time::Instant;
 
-use super::{ATTEMPTS, PATIENCE, UNITS_A_TRANSACTION, Writer};
+use super::{ATTEMPTS, Found, PATIENCE, UNITS_A_TRANSACTION, Writer};
 use crate::cluster::change::{Change, Decision, Existing};
 
 /// Bytes of texts in one transaction, below etcd's 1.5 MiB.
@@ -37,19 +37,27 @@ struct Slot {
     guessed: bool,
     first_content: Option<ContentKey>,
     current: Option<Existing>,
+    /// What is there cannot be read, and why.
+    unreadable: Option<String>,
     attempted: Option<(UnitRecord, Outcome)>,
 }
 
 impl Slot {
-    fn new(change: Change, guessed: bool, current: Option<Existing>) -> Self {
-        let mut slot = Self { change, guessed: true, first_content: None, current: None, attempted: None };
+    fn new(change: Change, guessed: bool, current: Found) -> Self {
+        let mut slot =
+            Self { change, guessed: true, first_content: None, current: None, unreadable: None, attempted: None };
         slot.look(current);
         slot.guessed = guessed;
         slot
     }
 
     /// Takes in the unit as it is now.
-    fn look(&mut self, current: Option<Existing>) {
+    fn look(&mut self, found: Found) {
+        let (current, unreadable) = match found {
+            Ok(current) => (current, None),
+            Err(why) => (None, Some(why)),
+        };
+        self.unreadable = unreadable;
         if std::mem::take(&mut self.guessed) {
             self.first_content = current.as_ref().map(|e| e.unit.value.content.clone());
         }
@@ -73,7 +81,7 @@ impl Writer {
         for chunk in chunks(changes) {
             // Who sends a text found no such unit, as a rule: then one transaction does, and it looks itself if not.
             let (at, outcomes) = if chunk.iter().all(|change| change.text.is_some() && !change.replace) {
-                let slots = chunk.into_iter().map(|change| Slot::new(change, true, None)).collect();
+                let slots = chunk.into_iter().map(|change| Slot::new(change, true, Ok(None))).collect();
                 self.commit(slots, now, by).await?
             } else {
                 let names: Vec<UnitName> = chunk.iter().map(|change| change.name.clone()).collect();
@@ -93,7 +101,7 @@ impl Writer {
     pub async fn change_from(
         &self,
         changes: Vec<Change>,
-        existing: Vec<Option<Existing>>,
+        existing: Vec<Found>,
         now: WallMillis,
         by: &str,
     ) -> Result<(i64, Vec<Applied>), StoreError> {
@@ -146,6 +154,10 @@ impl Writer {
     async fn decide(&self, slots: &mut [Slot], now: WallMillis, by: &str) -> Result<Vec<Decision>, StoreError> {
         let mut decisions = Vec::with_capacity(slots.len());
         for slot in slots {
+            if let Some(why) = &slot.unreadable {
+                decisions.push(Decision::Nothing { outcome: Outcome::Refused, message: Some(why.clone()) });
+                continue;
+            }
             if let (Some((record, outcome)), Some(current)) = (&slot.attempted, &slot.current)
                 && *record == current.unit.value
             {
@@ -187,12 +199,24 @@ impl Writer {
             return None;
         }
         for (key, value) in texts {
-            request
-                .success
-                .push(Operation::Put(PutRequest::new(self.layout.encode(&Key::Content(key.clone())), value)));
+            request.success.push(self.put_content(key, value));
         }
         request.failure = slots.iter().map(|slot| self.range(&slot.change.name)).collect();
         Some(request)
+    }
+}
+
+impl Writer {
+    /// Puts a text there unless it is there already: then it is only touched, so that nobody sweeps it, and what a newer
+    /// version said beside it stays.
+    fn put_content(&self, key: &ContentKey, value: Bytes) -> Operation {
+        let key = self.layout.encode(&Key::Content(key.clone()));
+        let touch = PutRequest { ignore_value: true, ..PutRequest::new(key.clone(), Bytes::new()) };
+        Operation::Txn(TxnRequest {
+            compare: vec![Compare::absent(key.clone())],
+            success: vec![Operation::Put(PutRequest::new(key, value))],
+            failure: vec![Operation::Put(touch)],
+        })
     }
 }
 

@@ -81,7 +81,12 @@ async fn put(
     let name = unit_name(url_name)?;
     let writer = api.cluster.writer();
     let existing = writer.read(std::slice::from_ref(&name)).await.map_err(|e| api.unavailable(&e))?;
-    let (change, status) = judge(name, unit, existing.first().and_then(Option::as_ref))?;
+    let found = match existing.first() {
+        Some(Err(why)) => return Err(Failure::new(StatusCode::CONFLICT, why.clone())),
+        Some(Ok(found)) => found.as_ref(),
+        None => None,
+    };
+    let (change, status) = judge(name, unit, found)?;
     let change_result = writer.change_from(vec![change], existing, wall(), &caller.to_string()).await;
     let (revision, applied) = change_result.map_err(|e| api.unavailable(&e))?;
     if let Some(refused) = applied.into_iter().find(|applied| applied.outcome == Outcome::Refused) {
