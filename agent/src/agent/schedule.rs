@@ -144,7 +144,7 @@ impl Agent {
 
     /// Takes a schedule for the newest, and marks what it changes.
     fn accept(&mut self, record: ScheduleRecord, out: &mut Vec<Effect>) {
-        let mut watch = Vec::new();
+        let (mut watch, mut dropped) = (Vec::new(), Vec::new());
         let first = self.schedule.is_none();
         for (name, assignment) in &record.units {
             let unit = self.units.entry(name.clone()).or_insert_with(|| {
@@ -152,7 +152,8 @@ impl Agent {
                 Default::default()
             });
             if unit.wanted.as_ref() != Some(assignment) {
-                unit.wanted = Some(assignment.clone());
+                let before = unit.wanted.replace(assignment.clone());
+                dropped.extend(before.map(|before| (name.clone(), before.content)));
                 if !first {
                     unit.new_attempt();
                 }
@@ -161,7 +162,7 @@ impl Agent {
         }
         for (name, unit) in &mut self.units {
             if unit.wanted.is_some() && !record.units.contains_key(name) {
-                unit.wanted = None;
+                dropped.extend(unit.wanted.take().map(|before| (name.clone(), before.content)));
                 unit.new_attempt();
                 self.work.dirty.insert(name.clone());
             } else if first {
@@ -169,6 +170,12 @@ impl Agent {
             }
             unit.unlisted = unit.is_own(self.cluster.as_ref())
                 && unit.wanted.as_ref().map(|w| w.uid) != unit.held.as_ref().map(|h| h.uid);
+        }
+        // No text is kept for a unit that wants another now.
+        for (name, content) in dropped {
+            if self.units.get(&name).and_then(|unit| unit.wanted.as_ref()).is_none_or(|now| now.content != content) {
+                self.unwait(&name, &content);
+            }
         }
         if !watch.is_empty() {
             out.push(Effect::Systemd(SystemdEffect::Watch(watch)));

@@ -134,6 +134,21 @@ impl Agent {
             self.publish_soon(name, now.mono);
             return;
         };
+        // The old text runs until the new one is there to take its place.
+        let replaced = wanted.as_ref().filter(|wanted| {
+            let held = unit.held.as_ref().filter(|held| held.uid == wanted.uid && held.content != wanted.content);
+            held.is_some_and(|held| matches!(held.stage, Stage::Launched | Stage::Loaded))
+        });
+        let fetched = |content| self.work.fetches.get(content).is_some_and(|fetch| fetch.content.is_some());
+        if let Some(wanted) = replaced.filter(|wanted| !fetched(&wanted.content)) {
+            let early = unit.retry_at.is_some_and(|at| at > now.mono);
+            let content = wanted.content.clone();
+            if may_build && !early {
+                unit.retry_at = None;
+                self.fetch(name, &content, out);
+            }
+            return;
+        }
         if let Some(running) = &unit.running {
             let starting = matches!(running.action, Action::Start | Action::Restart);
             if !(starting && matches!(action, Action::Stop | Action::Retire | Action::Release)) {

@@ -9,7 +9,7 @@ use super::is_false;
 
 /// `POST /fleet/v2/units`: units to create or change, each independent of the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UnitsRequest {
     /// The units.
     pub units: Vec<UnitChange>,
@@ -20,7 +20,7 @@ pub struct UnitsRequest {
 /// With a text and no such unit: it is created. With another text than the cluster's and no `replace`: the text stays,
 /// the rest of the change is made, and the outcome says that they differ. Without a text the unit must exist.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UnitChange {
     /// Its name, checked by the server.
     pub name: String,
@@ -90,7 +90,7 @@ pub enum Outcome {
 
 /// `POST /fleet/v2/destroy`: units to remove from the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DestroyRequest {
     /// Their names.
     pub names: Vec<String>,

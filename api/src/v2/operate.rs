@@ -8,7 +8,7 @@ use super::BrakeView;
 
 /// `POST /fleet/v2/machines`: what operators say of machines from now on. A machine need not be present.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OperateRequest {
     /// The machines.
     pub machines: Vec<MachineChange>,
@@ -16,7 +16,7 @@ pub struct OperateRequest {
 
 /// What is said of one machine; what is absent stays as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MachineChange {
     /// Its full id.
     pub id: String,
@@ -53,7 +53,7 @@ pub struct MachineChanged {
 
 /// `POST /fleet/v2/brake`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BrakeRequest {
     /// Machines that are absent are lost indeed: what they ran is to run elsewhere.
     pub release: bool,

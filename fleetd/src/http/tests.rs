@@ -5,6 +5,7 @@ mod join;
 mod journal;
 mod load;
 mod operate;
+mod unreadable;
 mod v1;
 mod v2;
 
