@@ -2,7 +2,7 @@
 MACHINES ?= 3
 DEMO_ARGS := --machines $(MACHINES) $(if $(KEEP),--keep) $(if $(ETCD),--etcd)
 
-.PHONY: demo test test-quick simulate bench install setup lint
+.PHONY: demo test test-quick fuzz simulate bench install setup lint
 
 demo: setup
 	cargo build --release --bins
@@ -21,6 +21,20 @@ test-quick:
 lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+
+# Looks for input that breaks a promise, in each target for so long: make fuzz FUZZ_SECONDS=600 FUZZ_TARGETS=etcd
+# What it finds is in fuzz/artifacts; what is worth keeping goes into fuzz/corpus, which `make test` replays.
+FUZZ_SECONDS ?= 30
+FUZZ_TARGETS ?= unit_file requirements names globs metadata config page_tokens api_v1 api_v2 records keys etcd
+CARGO_FUZZ := cargo-fuzz 0.13.1
+fuzz: setup
+	cargo fuzz --version 2>/dev/null | grep -qx '$(CARGO_FUZZ)' || \
+		cargo install --locked cargo-fuzz --version $(lastword $(CARGO_FUZZ))
+	for target in $(FUZZ_TARGETS); do \
+		mkdir -p fuzz/target/found/$$target; \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $$target fuzz/target/found/$$target fuzz/corpus/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 || exit 1; \
+	done
 
 # Stories of whole clusters in virtual time, as many as you like: make simulate STORIES=100000 FROM=5000 SIM_MACHINES=50
 STORIES ?= 20000

@@ -10,3 +10,4 @@ mod rig;
 mod scheduling;
 mod states;
 mod unreadable;
+mod versions;

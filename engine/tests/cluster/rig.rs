@@ -53,6 +53,8 @@ pub(crate) struct Node {
     /// Requests that its engine made of the store.
     pub requests: Vec<Request>,
     pub resigned: bool,
+    /// Its fleetd is of the next version: what it writes says more than this one knows.
+    pub newer: bool,
 }
 
 pub(crate) struct Rig {
@@ -120,6 +122,7 @@ impl Rig {
             log: Vec::new(),
             requests: Vec::new(),
             resigned: false,
+            newer: false,
         });
         let n = self.nodes.len() - 1;
         self.session(n, SessionInput::Start);
@@ -378,6 +381,7 @@ impl Rig {
             let node = &mut self.nodes[n];
             match effect {
                 EngineEffect::Store(effect) => {
+                    let effect = if node.newer { crate::versions::dress(effect) } else { effect };
                     if let StoreEffect::Call { request, .. } = &effect {
                         node.requests.push(request.clone());
                     }

@@ -164,3 +164,14 @@ proptest! {
         prop_assert!(ScheduleRecord::decode(&value).is_err());
     }
 }
+
+/// What this version writes, field by field: a change here is a change of the format, which machines of the last version
+/// must be able to read. The samples go through their records, so that every field stands there.
+#[test]
+fn the_format_is_the_documented_one() {
+    let written: Vec<Value> = samples()
+        .into_iter()
+        .map(|(kind, value)| json!({"record": kind, "stored": rewrite(kind, &value).unwrap()}))
+        .collect();
+    insta::assert_snapshot!(serde_json::to_string_pretty(&written).unwrap());
+}
