@@ -278,7 +278,7 @@ impl Engine {
             }
             Change::Schedule { id, .. } => {
                 self.with_leader(now, out, |leader, ground, wishes| leader.schedule_changed(ground, &id, wishes));
-                self.forget_unknown(&id);
+                self.forget_unknown(now, &id, out);
             }
             Change::Applied { id, .. } => {
                 self.with_leader(now, out, |leader, ground, _| leader.applied_changed(ground, &id));
@@ -291,7 +291,7 @@ impl Engine {
                 }
             }
             Change::State { machine, unit, .. } => {
-                self.forget_unknown(&machine);
+                self.forget_unknown(now, &machine, out);
                 self.with_leader(now, out, |leader, ground, _| leader.state_changed(ground, &unit));
             }
             Change::Note { unit } => self.with_leader(now, out, |leader, ground, _| leader.note_changed(ground, &unit)),
@@ -313,7 +313,7 @@ impl Engine {
             Key::Operator(id) => self.with_leader(now, out, |leader, ground, _| leader.machine_changed(ground, &id)),
             Key::Schedule(id) => {
                 self.with_leader(now, out, |leader, ground, wishes| leader.schedule_changed(ground, &id, wishes));
-                self.forget_unknown(&id);
+                self.forget_unknown(now, &id, out);
             }
             Key::Applied(id) => self.with_leader(now, out, |leader, ground, _| leader.applied_changed(ground, &id)),
             Key::Note(unit) => self.with_leader(now, out, |leader, ground, _| leader.note_changed(ground, &unit)),
@@ -322,9 +322,10 @@ impl Engine {
     }
 
     /// A machine whose records are all gone was forgotten.
-    fn forget_unknown(&mut self, id: &MachineId) {
+    fn forget_unknown(&mut self, now: Now, id: &MachineId, out: &mut Vec<EngineEffect>) {
         if !knowledge::knows(&self.view, id) {
             self.absence.forget(id);
+            self.with_leader(now, out, |leader, ground, _| leader.machine_changed(ground, id));
         }
     }
 

@@ -50,9 +50,15 @@ impl Retention {
         let view = ground.view;
         let stated = view.states.values().flat_map(BTreeMap::keys);
         let known: BTreeSet<&MachineId> = view.schedules.keys().chain(view.applied.keys()).chain(stated).collect();
+        // What cannot be read is left alone.
+        let unreadable = view.unreadable.keys().filter_map(|key| match key {
+            Key::Schedule(id) | Key::Applied(id) | Key::State(id, _) => Some(id),
+            _ => None,
+        });
+        let unreadable: BTreeSet<&MachineId> = unreadable.collect();
         let is_gone = |id: &MachineId| {
             let listed = view.schedules.contains_key(id);
-            !view.machines.contains_key(id) && (!listed || ground.absence.is_lost(id))
+            !view.is_present(id) && !unreadable.contains(id) && (!listed || ground.absence.is_lost(id))
         };
         let gone = known.into_iter().filter(|id| is_gone(id));
         self.gone = gone.map(|id| (id.clone(), self.gone.get(id).copied().unwrap_or(now))).collect();

@@ -11,7 +11,6 @@ use fleet_registry::record::{NoteKind, StateRecord, Target};
 use fleet_units::{DesiredState, MachineId, UnitName};
 
 use super::Picture;
-use super::status::is_orphan;
 
 impl Picture {
     /// A unit as version 2 shows it; a destroyed one until the machines that are present have stopped it.
@@ -138,7 +137,7 @@ impl Picture {
             error: Some(state.error.clone()).filter(|error| !error.is_empty()),
             stop_bound_ms: state.stop_bound_ms,
             hash: self.parsed(&state.content).map(|parsed| parsed.hash),
-            orphan: is_orphan(state),
+            orphan: state.is_orphan(),
             stale: stale || !self.view.machines.contains_key(id),
         }
     }

@@ -91,7 +91,8 @@ fn check(memory: &mut Memory, now: Duration, response: &Response) {
 
 /// Read key by key, the store holds what it says it holds altogether.
 fn consistent(memory: &mut Memory, now: Duration) {
-    let all = match memory.apply(now, Request::Range(RangeRequest { range_end: ALL.into(), ..RangeRequest::key(ALL) })) {
+    let all = match memory.apply(now, Request::Range(RangeRequest { range_end: ALL.into(), ..RangeRequest::key(ALL) }))
+    {
         Ok(Response { body: ResponseBody::Range(range), .. }) => range,
         other => panic!("{other:?}"),
     };
