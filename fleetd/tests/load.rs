@@ -73,7 +73,7 @@ async fn busy(client: Client, n: usize, tally: Arc<Tally>, running: Arc<Running>
             2 => tally.take(begun, client.units(&[format!("u{}.service", n % UNITS)]).await),
             _ => tally.take(begun, client.destroy(&DestroyRequest { names: vec![name] }).await),
         }
-        if tally.answered.load(Ordering::Relaxed) % LOOK == 0 {
+        if tally.answered.load(Ordering::Relaxed).is_multiple_of(LOOK) {
             tally.peak.fetch_max(running.status("VmRSS"), Ordering::Relaxed);
         }
     }
@@ -142,7 +142,7 @@ async fn a_thousand_clients_are_all_answered_and_leave_nothing_behind() {
     }
     drop(held);
 
-    let unanswered = tally.unanswered.lock().unwrap();
+    let unanswered = tally.unanswered.lock().unwrap().clone();
     assert!(unanswered.is_empty(), "{} without an answer, such as: {:?}", unanswered.len(), unanswered.first());
     let (answered, refused) = (tally.answered.load(Ordering::Relaxed), tally.refused.load(Ordering::Relaxed));
     assert_eq!(answered + refused, BUSY * REQUESTS);
