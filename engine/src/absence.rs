@@ -15,6 +15,8 @@ use fleet_units::MachineId;
 
 use census::Census;
 
+use crate::leader::Lost;
+
 /// While others are doubtful they are counted again this often in a lease.
 const RECOUNT: u32 = 20;
 
@@ -171,9 +173,12 @@ impl Absence {
         self.read = Some((sent, answered));
     }
 
-    /// Whether a machine's absence is taken as its loss.
-    pub(crate) fn is_lost(&self, id: &MachineId) -> bool {
-        self.machines.get(id).is_some_and(|sighting| matches!(sighting.state, State::Lost { .. }))
+    /// Since when a machine is gone, where its absence is taken as its loss.
+    pub(crate) fn lost(&self, id: &MachineId) -> Option<Lost> {
+        match self.machines.get(id)?.state {
+            State::Lost { since, .. } => Some(Lost { since, ttl: self.ttl }),
+            _ => None,
+        }
     }
 
     /// The brake, while it is on.

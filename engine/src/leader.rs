@@ -5,6 +5,7 @@
 
 pub(crate) mod facts;
 mod failures;
+mod fences;
 pub(crate) mod knowledge;
 mod notes;
 mod retention;
@@ -24,10 +25,11 @@ use fleet_registry::{Key, Mono, Now, View};
 use fleet_units::{MachineId, UnitName};
 
 use crate::absence::Absence;
-use crate::placement::{Cluster, MachinePlan};
+use crate::placement::{Cluster, MachineFacts, MachinePlan};
 use crate::report::Report;
 use facts::Digests;
 use failures::Failures;
+pub(crate) use fences::Lost;
 use notes::Notes;
 use retention::Retention;
 use sweeper::Sweeper;
@@ -82,6 +84,8 @@ pub(crate) struct Leader {
     failures: Failures,
     sweeper: Sweeper,
     retention: Retention,
+    /// When lost machines must have stopped the next of the units that they may still be stopping.
+    fences: BTreeMap<MachineId, Mono>,
     /// Batches that may still take effect.
     ghosts: Vec<Batch>,
     /// The read that tells which of them did.
@@ -113,6 +117,7 @@ impl Leader {
             failures: Failures::default(),
             sweeper: Sweeper::default(),
             retention: Retention::new(retention),
+            fences: BTreeMap::new(),
             ghosts: Vec::new(),
             looking: None,
             await_revision: fence,
@@ -135,7 +140,8 @@ impl Leader {
         if self.pause_until > Mono::ZERO {
             return Some(self.pause_until);
         }
-        [self.sweeper.wakeup(), self.retention.wakeup(), self.failures.wakeup()].into_iter().flatten().min()
+        let others = [self.sweeper.wakeup(), self.retention.wakeup(), self.failures.wakeup()];
+        others.into_iter().flatten().chain(self.fences.values().copied()).min()
     }
 
     fn call(&mut self, request: Request, wishes: &mut Vec<Wish>) -> u64 {
@@ -161,8 +167,32 @@ impl Leader {
         self.failures.touch(ground.view, name);
     }
 
+    /// What is to be decided upon about a machine.
+    fn machine_facts(&mut self, ground: Ground<'_>, id: &MachineId) -> MachineFacts {
+        self.fences.remove(id);
+        let fencing = ground.absence.lost(id).map(|lost| {
+            let (fencing, next) = fences::fencing(ground.view, ground.digests, id, lost, ground.now.mono);
+            self.fences.extend(next.map(|next| (id.clone(), next)));
+            fencing
+        });
+        facts::machine(ground.view, id, fencing)
+    }
+
+    /// Lost machines must have stopped what they may have been stopping until now.
+    fn pass_fences(&mut self, ground: Ground<'_>) {
+        let due = self.fences.iter().filter(|(_, at)| **at <= ground.now.mono).map(|(id, _)| id.clone());
+        for id in due.collect::<Vec<_>>() {
+            self.fences.remove(&id);
+            self.machine_changed(ground, &id);
+        }
+    }
+
     /// A machine came, went, or changed, or what an operator said of it.
     pub(crate) fn machine_changed(&mut self, ground: Ground<'_>, id: &MachineId) {
+        if self.cluster.is_none() {
+            return;
+        }
+        let facts = self.machine_facts(ground, id);
         let Some(cluster) = &mut self.cluster else { return };
         let listed = ground.view.schedules.get(id).into_iter().flat_map(|schedule| schedule.value.units.keys());
         listed.for_each(|name| self.failures.touch(ground.view, name));
@@ -170,7 +200,7 @@ impl Leader {
         if !self.stored.contains_key(id) && !knowledge::knows(ground.view, id) {
             return cluster.remove_machine(id);
         }
-        cluster.set_machine(facts::machine(ground.view, id, ground.absence.is_lost(id)));
+        cluster.set_machine(facts);
         let stored = self.stored.get(id).filter(|stored| stored.revision > 0);
         let stored = stored.map_or(0, |stored| stored.record.generation);
         // It has no schedule yet, or has seen a newer one than there is: the registry was restored.
@@ -267,7 +297,7 @@ impl Leader {
         let mut cluster = Cluster::new();
         let known = knowledge::machines(view);
         for id in &known {
-            cluster.set_machine(facts::machine(view, id, ground.absence.is_lost(id)));
+            cluster.set_machine(self.machine_facts(ground, id));
         }
         let unreadable = view.unreadable.keys().filter_map(|key| match key {
             Key::Unit(name) => Some(name),
@@ -323,6 +353,7 @@ impl Leader {
         if self.cluster.is_none() {
             self.build(ground, wishes);
         }
+        self.pass_fences(ground);
         self.decide(ground, wishes);
         let Some(cluster) = &mut self.cluster else { return };
         let plans = cluster.take_plan().into_iter();

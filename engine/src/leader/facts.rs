@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fleet_registry::record::{ContentKey, ContentRecord, MachineRecord};
 use fleet_registry::{Key, View};
 use fleet_units::{MachineId, Requirements, UnitFile, UnitName, UnitOption};
 
+use super::fences;
 use crate::placement::{MachineFacts, Presence, UnitSpec};
 
 /// The section that placement reads.
@@ -16,22 +18,36 @@ const SECTION: &str = "X-Fleet";
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Digests {
     sections: BTreeMap<ContentKey, Result<Arc<UnitFile>, Arc<str>>>,
+    /// Of texts with `OnDisconnect=stop`: how long stopping takes at most.
+    stop_bounds: BTreeMap<ContentKey, Duration>,
 }
 
 impl Digests {
     /// A text came.
     pub(crate) fn insert(&mut self, key: ContentKey, content: &ContentRecord) {
-        self.sections.insert(key, digest(content).map(Arc::new).map_err(Arc::from));
+        let files = parse(content);
+        if let Some(bound) = files.as_deref().ok().and_then(fences::stop_bound) {
+            self.stop_bounds.insert(key.clone(), bound);
+        }
+        let section = files.and_then(|files| digest(&files));
+        self.sections.insert(key, section.map(Arc::new).map_err(Arc::from));
     }
 
     /// A text was deleted.
     pub(crate) fn remove(&mut self, key: &ContentKey) {
         self.sections.remove(key);
+        self.stop_bounds.remove(key);
     }
 
     /// Forgets all.
     pub(crate) fn clear(&mut self) {
         self.sections.clear();
+        self.stop_bounds.clear();
+    }
+
+    /// How long stopping a unit of this text takes at most, where it asks for `OnDisconnect=stop`.
+    pub(crate) fn stop_bound(&self, content: &ContentKey) -> Option<Duration> {
+        self.stop_bounds.get(content).copied()
     }
 
     /// What a unit of this text asks for.
@@ -44,11 +60,16 @@ impl Digests {
     }
 }
 
+/// A unit file and its drop-ins.
+fn parse(content: &ContentRecord) -> Result<Vec<UnitFile>, String> {
+    let texts = std::iter::once(&content.text).chain(content.drop_ins.values());
+    texts.map(|text| UnitFile::parse(text).map_err(|error| error.to_string())).collect()
+}
+
 /// The section of a unit file and its drop-ins.
-fn digest(content: &ContentRecord) -> Result<UnitFile, String> {
+fn digest(files: &[UnitFile]) -> Result<UnitFile, String> {
     let mut options: Vec<UnitOption> = Vec::new();
-    for text in std::iter::once(&content.text).chain(content.drop_ins.values()) {
-        let file = UnitFile::parse(text).map_err(|error| error.to_string())?;
+    for file in files {
         options.extend(file.options().iter().filter(|option| option.section == SECTION).cloned());
     }
     UnitFile::from_options(options).map_err(|error| error.to_string())
@@ -93,8 +114,8 @@ pub(crate) fn holds_units(view: &View, digests: &Digests, id: &MachineId) -> boo
     view.schedules.get(id).is_some_and(|schedule| !schedule.value.units.keys().all(is_global))
 }
 
-/// A machine's facts. `lost` says whether absence is taken as loss.
-pub(crate) fn machine(view: &View, id: &MachineId, lost: bool) -> MachineFacts {
+/// A machine's facts. `fencing` is there where its absence is taken as its loss: what it may still be stopping then.
+pub(crate) fn machine(view: &View, id: &MachineId, fencing: Option<BTreeMap<UnitName, Duration>>) -> MachineFacts {
     let mut facts = MachineFacts::new(id.clone());
     facts.unreadable = view.is_unreadable(|| Key::Schedule(id.clone()))
         || view.is_present(id)
@@ -106,7 +127,10 @@ pub(crate) fn machine(view: &View, id: &MachineId, lost: bool) -> MachineFacts {
             facts.draining = record.value.leaving;
             facts.carries_registry = record.value.carries_registry;
         }
-        None => facts.presence = if lost { Presence::Gone } else { Presence::Held },
+        None => {
+            facts.presence = if fencing.is_some() { Presence::Gone } else { Presence::Held };
+            facts.fencing = fencing.unwrap_or_default();
+        }
     }
     if let Some(operator) = view.operators.get(id) {
         facts.cordoned |= operator.value.cordoned;

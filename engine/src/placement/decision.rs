@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use fleet_registry::record::NoteKind;
 use fleet_units::{MachineId, UnitName};
@@ -213,6 +214,15 @@ pub enum Blocker {
         /// The machine.
         machine: MachineId,
     },
+    /// A lost machine may still be stopping it (or one that must be with it): it asked for `OnDisconnect=stop`.
+    Fencing {
+        /// The unit.
+        unit: UnitName,
+        /// The machine.
+        machine: MachineId,
+        /// How long that may take after the loss.
+        wait: Duration,
+    },
     /// Its machine is absent, which is not taken as its loss (yet).
     Absent {
         /// The machine.
@@ -237,6 +247,10 @@ impl fmt::Display for Blocker {
                 write!(f, "waiting for {} to stop {unit}, which conflicts", machine.short())
             }
             Self::CatchingUp { machine } => write!(f, "waiting for {}, which is catching up", machine.short()),
+            Self::Fencing { unit, machine, wait } => {
+                let seconds = wait.as_millis().div_ceil(1000);
+                write!(f, "waiting until {}, which is lost, must have stopped {unit}: {seconds} s", machine.short())
+            }
             Self::Absent { machine } => write!(f, "waiting for {}, which is absent", machine.short()),
             Self::Unreadable { machine } => {
                 write!(f, "it may be on {}, of which a record cannot be read", machine.short())

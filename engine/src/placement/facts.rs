@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fleet_registry::record::{ContentKey, Target};
-use fleet_units::{DesiredState, MachineId, Requirements};
+use fleet_units::{DesiredState, MachineId, Requirements, UnitName};
 
 use super::decision::{Blocker, Rejection};
 
@@ -28,6 +29,9 @@ pub struct MachineFacts {
     pub metadata: BTreeMap<String, String>,
     /// Whether it is there.
     pub presence: Presence,
+    /// Lost as it is, it may still be stopping these units, which asked for `OnDisconnect=stop`: each with how long they
+    /// must not run elsewhere after the loss.
+    pub fencing: BTreeMap<UnitName, Duration>,
     /// It has not carried out the schedule that it found on its return: it is given nothing new.
     pub catching_up: bool,
     /// An operator wants it to get nothing new.
@@ -48,6 +52,7 @@ impl MachineFacts {
             id,
             metadata: BTreeMap::new(),
             presence: Presence::Present,
+            fencing: BTreeMap::new(),
             catching_up: false,
             cordoned: false,
             draining: false,
@@ -56,15 +61,24 @@ impl MachineFacts {
         }
     }
 
-    /// What a unit waits for that it holds while it is not to be judged.
-    pub(super) fn blocker(&self) -> Blocker {
+    /// What a unit waits for that it holds while it is not to be judged, or may still be stopping though it is lost.
+    pub(super) fn blocker(&self, unit: &UnitName) -> Blocker {
         let machine = self.id.clone();
-        if self.unreadable { Blocker::Unreadable { machine } } else { Blocker::Absent { machine } }
+        match self.fencing.get(unit) {
+            Some(&wait) if self.presence == Presence::Gone => Blocker::Fencing { unit: unit.clone(), machine, wait },
+            _ if self.unreadable => Blocker::Unreadable { machine },
+            _ => Blocker::Absent { machine },
+        }
     }
 
     /// Why it cannot be given anything while it is not to be judged, or not there.
     pub(super) fn absence(&self) -> Rejection {
         if self.unreadable { Rejection::Unreadable } else { Rejection::Absent }
+    }
+
+    /// Whether nothing of this unit can run here any more, though the machine never said so.
+    pub(super) fn has_lost(&self, unit: &UnitName) -> bool {
+        self.presence == Presence::Gone && !self.fencing.contains_key(unit)
     }
 
     /// Whether it may be given units at all.

@@ -97,32 +97,36 @@ impl Cluster {
         }
     }
 
-    /// Members whose machine is absent, but not lost, stay as they are, and who follows them waits. Answers the others.
+    /// Members whose machine is absent, but not lost, stay as they are, and so do those that a lost one may still be
+    /// stopping; who follows them waits. Answers the others.
     fn settle_held(&mut self, group: Vec<UnitIx>) -> Vec<UnitIx> {
         let mut waiting = BTreeMap::new();
         let mut held = BTreeMap::new();
         for &unit in &group {
-            let mut places = self.units[unit].places.iter().map(|&at| &self.machines[at].facts);
+            let entry = &self.units[unit];
+            let mut places = entry.places.iter().map(|&at| &self.machines[at].facts);
             if places.clone().all(|facts| facts.presence != Presence::Present)
-                && let Some(facts) = places.find(|facts| facts.presence == Presence::Held)
+                && let Some(facts) = places.find(|facts| !facts.has_lost(&entry.name))
             {
-                held.insert(unit, facts);
+                held.insert(unit, (facts.id.clone(), facts.blocker(&entry.name)));
             }
         }
         if held.is_empty() {
             return group;
         }
         for &unit in group.iter().filter(|unit| !held.contains_key(unit)) {
-            if let Some(facts) = self.peers_among(unit, &group).find_map(|peer| held.get(&peer)) {
-                let on = facts.blocker();
-                waiting.insert(unit, Outcome::Waiting { on });
+            if let Some((_, on)) = self.peers_among(unit, &group).find_map(|peer| held.get(&peer)) {
+                waiting.insert(unit, Outcome::Waiting { on: on.clone() });
             }
         }
         let others: Vec<UnitIx> = group.into_iter().filter(|unit| !held.contains_key(unit)).collect();
         self.spread_to_followers(&others, &mut waiting);
-        let held: Vec<(UnitIx, MachineId)> = held.into_iter().map(|(unit, facts)| (unit, facts.id.clone())).collect();
-        for (unit, machine) in held {
-            self.conclude(unit, Outcome::Kept { machine });
+        for (unit, (machine, on)) in held {
+            let outcome = match on {
+                Blocker::Fencing { .. } => Outcome::Waiting { on },
+                _ => Outcome::Kept { machine },
+            };
+            self.conclude(unit, outcome);
         }
         for (unit, outcome) in &waiting {
             self.take_off_everywhere(*unit, |_| Departure::Regrouped);

@@ -255,15 +255,15 @@ impl Cluster {
             }
             let held = entry.places.iter().chain(&entry.leaving).filter(|&&at| at != machine);
             let mut held: Vec<_> = held
-                .filter(|&&at| self.machines[at].facts.presence != Presence::Gone)
+                .filter(|&&at| !self.machines[at].facts.has_lost(&entry.name))
                 .map(|&at| &self.machines[at].facts)
                 .collect();
             held.sort_by(|a, b| a.id.cmp(&b.id));
             let facts = held.first()?;
             let machine = facts.id.clone();
             Some(match facts.presence {
-                Presence::Held => facts.blocker(),
-                _ => Blocker::GivingBack { unit: entry.name.clone(), machine },
+                Presence::Held | Presence::Gone => facts.blocker(&entry.name),
+                Presence::Present => Blocker::GivingBack { unit: entry.name.clone(), machine },
             })
         })
     }

@@ -2,6 +2,7 @@
 
 mod election;
 mod failures;
+mod fenced;
 mod fences;
 mod losses;
 mod moves;
