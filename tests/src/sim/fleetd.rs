@@ -1,11 +1,11 @@
 //! What the fleetds of a world do: their state machines take steps, and what those want done is done.
 
-use fleet_agent::{Effect, Event, SystemdEffect, SystemdEvent};
+use fleet_agent::{Effect, Event, FenceAct, SystemdEffect, SystemdEvent};
 use fleet_engine::{EngineEffect, EngineEvent, Report};
 use fleet_registry::{Mono, Owner, SessionEffect, SessionInput, StateMachine, StoreEffect, StoreEvent};
 
 use super::machine::{Fate, Owed, Waiting};
-use super::truth::Writer;
+use super::truth::{Truth, Writer};
 use super::world::World;
 
 impl World {
@@ -42,6 +42,8 @@ impl World {
         if self.machines[n].awake().is_some_and(|f| is_due(f.agent.wakeup())) {
             self.agent(n, Event::Tick);
         }
+        let result = Truth::check_single(&self.machines, n);
+        self.check(result);
     }
 
     fn start_fleetd(&mut self, n: usize) {
@@ -178,7 +180,13 @@ impl World {
         }
     }
 
-    fn systemd(&mut self, n: usize, effect: SystemdEffect) {
+    fn systemd(&mut self, n: usize, mut effect: SystemdEffect) {
+        if let SystemdEffect::Fence { act, .. } = &mut effect {
+            self.timeline.push(self.now, self.machines[n].id.as_str(), format_args!("systemd: {act:?}"));
+            if let FenceAct::Arm { deadline, .. } = act {
+                *deadline = self.machines[n].clock.when(*deadline);
+            }
+        }
         if let SystemdEffect::Job { unit, job, .. } = &effect {
             self.say(n, format_args!("systemd: {job:?} {unit}"));
             let result = self.truth.check_job(&self.machines[n], unit, *job);

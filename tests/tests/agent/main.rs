@@ -2,6 +2,7 @@
 
 mod chaos;
 mod cluster;
+mod fence;
 mod membership;
 mod restored;
 mod units;

@@ -23,6 +23,8 @@ pub(super) struct Fences {
     stopping: bool,
     /// Who is told when it is down.
     waiting: Vec<Op>,
+    /// How many timers were ever armed.
+    arms: usize,
 }
 
 pub(super) fn target() -> UnitName {
@@ -40,6 +42,7 @@ impl Systemd {
             }
             FenceAct::Arm { number, deadline } => {
                 fences.timers.insert(number, Some(deadline));
+                fences.arms += 1;
                 Ok(FenceReport::default())
             }
             FenceAct::Disarm { numbers } => {
@@ -82,6 +85,24 @@ impl Systemd {
     /// Whether systemd refuses to start this unit, because it needs the target.
     pub(super) fn is_fenced_off(&self, unit: &UnitName) -> bool {
         self.fences.tied.contains(unit) && self.fences.run.is_none()
+    }
+
+    /// How many timers of the fence were ever armed.
+    #[must_use]
+    pub fn arms(&self) -> usize {
+        self.fences.arms
+    }
+
+    /// How many timers of the fence there are.
+    #[must_use]
+    pub fn timers(&self) -> usize {
+        self.fences.timers.len()
+    }
+
+    /// Whether the target's end is the unit's.
+    #[must_use]
+    pub fn is_tied(&self, unit: &UnitName) -> bool {
+        self.fences.tied.contains(unit)
     }
 
     /// When the next timer fires.
