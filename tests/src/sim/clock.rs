@@ -30,6 +30,11 @@ impl Clock {
         self.booted = now;
     }
 
+    /// When it booted, or will be on again.
+    pub(super) fn booted(&self) -> Mono {
+        self.booted
+    }
+
     /// Someone sets the wall clock.
     pub(super) fn step_wall(&mut self, millis: i64) {
         self.wall += millis;

@@ -15,7 +15,8 @@ impl World {
         machine.systemd.forget_callers();
         machine.waiting.clear();
         (machine.fleetd, machine.fate, machine.paused_until) = (None, None, None);
-        machine.starts_at = Some(self.now + again);
+        // Not before the power is back: until then its clock stands still.
+        machine.starts_at = Some((self.now + again).max(machine.clock.booted()));
         machine.disturb(self.now + again);
         self.touch(n);
         self.say(n, format_args!("fleetd is dead"));
