@@ -173,6 +173,11 @@ impl Absence {
         self.read = Some((sent, answered));
     }
 
+    /// Whether a machine's absence is taken as its loss.
+    pub(crate) fn is_lost(&self, id: &MachineId) -> bool {
+        self.lost(id).is_some()
+    }
+
     /// Since when a machine is gone, where its absence is taken as its loss.
     pub(crate) fn lost(&self, id: &MachineId) -> Option<Lost> {
         match self.machines.get(id)?.state {

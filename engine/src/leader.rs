@@ -25,7 +25,7 @@ use fleet_registry::{Key, Mono, Now, View};
 use fleet_units::{MachineId, UnitName};
 
 use crate::absence::Absence;
-use crate::placement::{Cluster, MachineFacts, MachinePlan};
+use crate::placement::{Cluster, MachinePlan};
 use crate::report::Report;
 use facts::Digests;
 use failures::Failures;
@@ -165,26 +165,6 @@ impl Leader {
     /// A machine says something else of a unit.
     pub(crate) fn state_changed(&mut self, ground: Ground<'_>, name: &UnitName) {
         self.failures.touch(ground.view, name);
-    }
-
-    /// What is to be decided upon about a machine.
-    fn machine_facts(&mut self, ground: Ground<'_>, id: &MachineId) -> MachineFacts {
-        self.fences.remove(id);
-        let fencing = ground.absence.lost(id).map(|lost| {
-            let (fencing, next) = fences::fencing(ground.view, ground.digests, id, lost, ground.now.mono);
-            self.fences.extend(next.map(|next| (id.clone(), next)));
-            fencing
-        });
-        facts::machine(ground.view, id, fencing)
-    }
-
-    /// Lost machines must have stopped what they may have been stopping until now.
-    fn pass_fences(&mut self, ground: Ground<'_>) {
-        let due = self.fences.iter().filter(|(_, at)| **at <= ground.now.mono).map(|(id, _)| id.clone());
-        for id in due.collect::<Vec<_>>() {
-            self.fences.remove(&id);
-            self.machine_changed(ground, &id);
-        }
     }
 
     /// A machine came, went, or changed, or what an operator said of it.
@@ -369,7 +349,10 @@ impl Leader {
             let call = self.call(Request::Txn(txn), wishes);
             self.sweeper.sent(call);
         }
-        if let Some((id, txn)) = self.retention.look(ground, self.fence) {
+        // With a machine's records the next leader would lose what it may still be stopping.
+        if self.fences.is_empty()
+            && let Some((id, txn)) = self.retention.look(ground, self.fence)
+        {
             let call = self.call(Request::Txn(txn), wishes);
             self.retention.sent(call, id);
         }

@@ -11,7 +11,9 @@ use std::time::Duration;
 use fleet_registry::{Mono, View};
 use fleet_units::{MachineId, UnitName};
 
-use super::facts::Digests;
+use super::facts::{self, Digests};
+use super::{Ground, Leader};
+use crate::placement::MachineFacts;
 
 /// Clocks are assumed to run within this part of each other's rate.
 const CLOCK_RATE: u32 = 1000;
@@ -20,7 +22,7 @@ const CLOCK_RATE: u32 = 1000;
 const UNBOUNDED: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// Units that a lost machine may still be running at `now`, each with the whole time to wait; and when that changes next.
-pub(crate) fn fencing(
+fn fencing(
     view: &View,
     digests: &Digests,
     id: &MachineId,
@@ -72,5 +74,27 @@ pub(crate) fn stop_bound(files: &[fleet_units::UnitFile]) -> Option<Duration> {
         Ok(fence) => fence.map(|fence| fence.stop_bound()),
         // No version of fleet accepts such a text; whoever wrote it, nothing is known of how it stops.
         Err(_) => Some(UNBOUNDED),
+    }
+}
+
+impl Leader {
+    /// What is to be decided upon about a machine.
+    pub(super) fn machine_facts(&mut self, ground: Ground<'_>, id: &MachineId) -> MachineFacts {
+        self.fences.remove(id);
+        let fencing = ground.absence.lost(id).map(|lost| {
+            let (units, next) = fencing(ground.view, ground.digests, id, lost, ground.now.mono);
+            self.fences.extend(next.map(|next| (id.clone(), next)));
+            units
+        });
+        facts::machine(ground.view, id, fencing)
+    }
+
+    /// Lost machines must have stopped what they may have been stopping until now.
+    pub(super) fn pass_fences(&mut self, ground: Ground<'_>) {
+        let due = self.fences.iter().filter(|(_, at)| **at <= ground.now.mono).map(|(id, _)| id.clone());
+        for id in due.collect::<Vec<_>>() {
+            self.fences.remove(&id);
+            self.machine_changed(ground, &id);
+        }
     }
 }
