@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fleet_units::{MachineId, UnitName};
+use fleet_units::UnitName;
 
 use super::cluster::Cluster;
 use super::decision::{Blocker, Departure, Invalid, Outcome, Rejection, Rejections};

@@ -53,7 +53,7 @@ pub const OPTIONS: &[OptionSpec] = &[
     text("listen", "", "More sockets of the API, comma-separated: paths or addresses [default: /run/fleet.sock]"),
     text("capacity", "", "What this machine can give to units: memory=2G,cpu=200%"),
     text("engine_brake_hold", "5m", "How long nothing moves after many machines were lost at once; 0 is for ever"),
-    text("machine_retention", "7d", "How long the records of a lost machine are kept; 0 is for ever"),
+    text("machine_retention", "168h", "How long the records of a lost machine are kept; 0 is for ever"),
     text("on_stop", "drain", "What becomes of units when fleetd is stopped for good: drain or keep"),
 ];
 

@@ -85,7 +85,6 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
             "s" => 1.0,
             "m" => 60.0,
             "h" => 3600.0,
-            "d" => 86_400.0,
             _ => return Err(wrong()),
         };
         let part = Duration::try_from_secs_f64(amount * seconds).map_err(|_| wrong())?;

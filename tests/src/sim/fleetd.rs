@@ -5,7 +5,7 @@ use fleet_engine::{EngineEffect, EngineEvent, Report};
 use fleet_registry::{Mono, Owner, SessionEffect, SessionInput, StateMachine, StoreEffect, StoreEvent};
 
 use super::machine::{Fate, Owed, Waiting};
-use super::truth::{Truth, Writer};
+use super::truth::Writer;
 use super::world::World;
 
 impl World {
@@ -42,8 +42,6 @@ impl World {
         if self.machines[n].awake().is_some_and(|f| is_due(f.agent.wakeup())) {
             self.agent(n, Event::Tick);
         }
-        let result = Truth::check_single(&self.machines, n);
-        self.check(result);
     }
 
     fn start_fleetd(&mut self, n: usize) {
@@ -181,11 +179,8 @@ impl World {
     }
 
     fn systemd(&mut self, n: usize, mut effect: SystemdEffect) {
-        if let SystemdEffect::Fence { act, .. } = &mut effect {
-            self.timeline.push(self.now, self.machines[n].id.as_str(), format_args!("systemd: {act:?}"));
-            if let FenceAct::Arm { deadline, .. } = act {
-                *deadline = self.machines[n].clock.when(*deadline);
-            }
+        if let SystemdEffect::Fence { act: FenceAct::Arm { deadline, .. }, .. } = &mut effect {
+            *deadline = self.machines[n].clock.when(*deadline);
         }
         if let SystemdEffect::Job { unit, job, .. } = &effect {
             self.say(n, format_args!("systemd: {job:?} {unit}"));

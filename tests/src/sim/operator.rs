@@ -18,7 +18,6 @@ fn text(unit: &UnitName, version: usize) -> String {
         "lone" => "Conflicts=lone-*".to_owned(),
         "zone" => format!("MachineMetadata=zone={}", ["a", "b", "c"][name.len() % 3]),
         "with" => format!("MachineOf={}", name.replacen("with", "plain", 1)),
-        "single" => "OnDisconnect=stop\n[Service]\nTimeoutStopSec=1".to_owned(),
         _ => return format!("[Service]\nExecStart=/bin/sleep {version}\n"),
     };
     format!("[Service]\nExecStart=/bin/sleep {version}\n[X-Fleet]\n{fleet}\n")
@@ -26,7 +25,7 @@ fn text(unit: &UnitName, version: usize) -> String {
 
 /// The units that a story is about: every third is plain, and the others are of all kinds.
 pub(super) fn names(count: usize) -> Vec<UnitName> {
-    let kinds = ["plain", "zone", "single", "lone", "plain", "with", "global"];
+    let kinds = ["plain", "zone", "plain", "lone", "plain", "with", "global"];
     let name = |n: usize| {
         let kind = kinds[n % kinds.len()];
         // A unit that follows another does so by its number.

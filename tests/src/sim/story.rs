@@ -133,8 +133,7 @@ impl Story {
 fn running(world: &World) -> BTreeMap<(MachineId, UnitName), u32> {
     let of = |machine: &super::machine::Machine| {
         let id = machine.id.clone();
-        let active = machine.systemd.active().filter(|(unit, _)| !machine.systemd.is_tied(unit));
-        active.map(move |(unit, pid)| ((id.clone(), unit.clone()), pid)).collect::<Vec<_>>()
+        machine.systemd.active().map(move |(unit, pid)| ((id.clone(), unit.clone()), pid)).collect::<Vec<_>>()
     };
     world.machines.iter().flat_map(of).collect()
 }

@@ -179,21 +179,6 @@ impl Truth {
         Ok(())
     }
 
-    /// Invariant 2 for units with `OnDisconnect=stop`: none ever runs on two machines, even for a moment.
-    pub(super) fn check_single(machines: &[Machine], n: usize) -> Result<(), String> {
-        let here = &machines[n];
-        for (unit, _) in here.systemd.active().filter(|(unit, _)| here.systemd.is_tied(unit)) {
-            let twice = machines.iter().find(|other| other.id != here.id && other.systemd.is_active(unit));
-            if let Some(other) = twice.filter(|_| !is_global(unit)) {
-                return Err(format!(
-                    "invariant 2: {unit} must never run twice, and runs on {} and {}",
-                    here.id, other.id
-                ));
-            }
-        }
-        Ok(())
-    }
-
     /// Invariants 2, 4 and 10: what an agent may ask of its systemd.
     pub(super) fn check_job(&self, machine: &Machine, unit: &UnitName, job: Job) -> Result<(), String> {
         let acknowledged = self.applied.get(&machine.id).copied().unwrap_or(0);

@@ -99,12 +99,6 @@ impl Systemd {
         self.fences.timers.len()
     }
 
-    /// Whether the target's end is the unit's.
-    #[must_use]
-    pub fn is_tied(&self, unit: &UnitName) -> bool {
-        self.fences.tied.contains(unit)
-    }
-
     /// When the next timer fires.
     pub(super) fn next_fence(&self) -> Option<Mono> {
         self.fences.timers.values().flatten().min().copied()

@@ -11,9 +11,6 @@ use super::{Systemd, Unit};
 /// How long a job takes where nothing else is said.
 const JOB: Duration = Duration::from_millis(3);
 
-/// At the latest when a unit with `OnDisconnect=stop` is killed: the bound of those of the stories.
-const KILLED: Duration = Duration::from_secs(5);
-
 /// A job under way.
 #[derive(Debug)]
 pub(super) struct Running {
@@ -54,10 +51,7 @@ impl Systemd {
     /// How long a job takes.
     pub(super) fn takes(&self, unit: &UnitName, job: Job) -> Duration {
         let slow = if job == Job::Stop { &self.slow_stop } else { &self.slow_start };
-        let takes = slow.get(unit).copied().unwrap_or(JOB);
-        // What is fenced has a time-out, after which systemd kills it.
-        let limit = if job == Job::Stop && self.is_tied(unit) { KILLED } else { Duration::MAX };
-        takes.min(limit)
+        slow.get(unit).copied().unwrap_or(JOB)
     }
 
     pub(super) fn finish(&mut self, now: Mono, Running { op, unit: name, job }: Running) {
