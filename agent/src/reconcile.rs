@@ -70,8 +70,8 @@ impl Held {
     pub fn reached(&self) -> Option<Target> {
         match self.stage {
             Stage::Launched => Some(Target::Launched),
-            Stage::Loaded | Stage::Stopped => Some(Target::Loaded),
-            Stage::Written | Stage::Stale | Stage::Unlinked(_) | Stage::Removed => None,
+            Stage::Loaded => Some(Target::Loaded),
+            Stage::Written | Stage::Stale | Stage::Stopped | Stage::Unlinked(_) | Stage::Removed => None,
         }
     }
 }
@@ -139,7 +139,9 @@ fn climb(wanted: &Assignment, held: &Held) -> Option<Action> {
         (Stage::Loaded | Stage::Stopped, Target::Launched) if !held.starting => Some(Action::Intend),
         (Stage::Loaded | Stage::Stopped, Target::Launched) => Some(Action::Start),
         (Stage::Loaded, Target::Loaded) if held.starting => Some(Action::Stop),
-        (Stage::Loaded | Stage::Stopped, Target::Loaded) => settle,
+        // It is stopped already: this takes it back from its way out.
+        (Stage::Stopped, Target::Loaded) => Some(Action::Stop),
+        (Stage::Loaded, Target::Loaded) => settle,
         (Stage::Launched, Target::Loaded) => Some(Action::Release),
         // Settling comes first: a crash after it does not repeat the restart that it speaks of.
         (Stage::Launched, Target::Launched) if held.restarts < wanted.restarts => settle.or(Some(Action::Restart)),
@@ -155,6 +157,8 @@ fn leave(held: &Held) -> Action {
         Stage::Written | Stage::Stale | Stage::Loaded => Action::Retire,
         Stage::Launched => Action::Release,
         Stage::Unlinked(Residue::Active) => Action::Retire,
+        // Noted first: after a crash it must not pass for linked because systemd still has it in memory.
+        Stage::Stopped if !held.noted => Action::Settle,
         Stage::Stopped => Action::Unlink,
         Stage::Unlinked(Residue::Gone | Residue::Inactive) => Action::Remove,
         Stage::Removed => Action::Reload,

@@ -116,10 +116,10 @@ impl Unit {
         let unknown = matches!(report.load.as_str(), "not-found" | "");
         let fresh = held.reached().is_none();
         match (unknown, fresh) {
-            // It was being loaded when fleetd died: how far systemd got with it is not known.
+            // It was being loaded or unloaded when fleetd died, and systemd may have it in memory without a link; or its
+            // link was lost. Linking again touches no process.
+            (false, true) | (true, false) if file => held.stage = Stage::Written,
             (false, true) => held.stage = Stage::Stale,
-            // Its link was lost; linking again touches no process.
-            (true, false) if file => held.stage = Stage::Written,
             (true, _) if !file && !report.may_run() => self.held = None,
             _ => {}
         }

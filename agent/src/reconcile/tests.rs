@@ -30,7 +30,7 @@ fn each_step_in_its_order() {
     use Action::*;
     let launched = wanted(1, "a", Target::Launched, 0);
     let loaded = wanted(1, "a", Target::Loaded, 0);
-    let cases: [Case<'_>; 12] = [
+    let cases: [Case<'_>; 13] = [
         ("nothing", None, None, &[]),
         ("new, to be started", Some(&launched), None, &[Write, Link, Start, Settle]),
         ("new, to be loaded", Some(&loaded), None, &[Write, Link, Settle]),
@@ -38,21 +38,22 @@ fn each_step_in_its_order() {
         ("as loaded as it should be", Some(&loaded), Some(held(1, "a", Stage::Loaded)), &[]),
         ("loaded, to be started", Some(&launched), Some(held(1, "a", Stage::Loaded)), &[Intend, Start, Settle]),
         ("started, to be stopped", Some(&loaded), Some(held(1, "a", Stage::Launched)), &[Release, Stop, Settle]),
-        ("taken away", None, Some(held(1, "a", Stage::Launched)), &[Release, Retire, Unlink, Remove]),
-        ("taken away, only loaded", None, Some(held(1, "a", Stage::Loaded)), &[Retire, Unlink, Remove]),
+        ("taken away", None, Some(held(1, "a", Stage::Launched)), &[Release, Retire, Settle, Unlink, Remove]),
+        ("taken away, only loaded", None, Some(held(1, "a", Stage::Loaded)), &[Retire, Settle, Unlink, Remove]),
         (
             "another unit of that name",
             Some(&launched),
             Some(held(2, "a", Stage::Launched)),
-            &[Release, Retire, Unlink, Remove, Write, Link, Start, Settle],
+            &[Release, Retire, Settle, Unlink, Remove, Write, Link, Start, Settle],
         ),
         (
             "another text",
             Some(&launched),
             Some(held(1, "b", Stage::Launched)),
-            &[Release, Retire, Unlink, Remove, Write, Link, Start, Settle],
+            &[Release, Retire, Settle, Unlink, Remove, Write, Link, Start, Settle],
         ),
         ("given back after all", Some(&launched), Some(held(1, "a", Stage::Stopped)), &[Intend, Start, Settle]),
+        ("given back, only loaded", Some(&loaded), Some(held(1, "a", Stage::Stopped)), &[Stop, Settle]),
     ];
     for (case, wanted, held, expected) in cases {
         assert_eq!(way(wanted, held), expected, "{case}");
@@ -102,7 +103,7 @@ fn reloads_only_when_systemd_holds_something_older() {
     assert_eq!(way(None, inactive), [Action::Remove, Action::Reload]);
     // Something started it between its stop and its unlinking.
     let active = Some(held(1, "a", Stage::Unlinked(Residue::Active)));
-    assert_eq!(way(None, active), [Action::Retire, Action::Unlink, Action::Remove]);
+    assert_eq!(way(None, active), [Action::Retire, Action::Settle, Action::Unlink, Action::Remove]);
 }
 
 fn stages() -> impl Strategy<Value = Stage> {
