@@ -71,6 +71,8 @@ pub struct Agent {
     remembering: Option<(Memory, Progress)>,
 
     lease: Option<i64>,
+    /// Until then it lives for certain, whatever the session has come to say of it.
+    lease_until: Mono,
     /// When this fleetd registered, for people.
     since: u64,
     standing: Standing,
@@ -136,6 +138,7 @@ impl Agent {
             memory: Memory::default(),
             remembering: None,
             lease: None,
+            lease_until: Mono::ZERO,
             since: 0,
             standing: Standing::NoLease,
             gap: false,
@@ -177,9 +180,10 @@ impl Agent {
     fn on_session(&mut self, now: Now, event: &SessionEvent, out: &mut Vec<Effect>) {
         self.fence_session(event);
         match event {
-            SessionEvent::Started { lease, .. } => {
+            SessionEvent::Started { lease, ttl, sent } => {
                 self.stand_down(out);
                 self.lease = Some(*lease);
+                self.lease_until = *sent + *ttl;
                 self.begin(now, out);
             }
             SessionEvent::Lost { .. } => {
@@ -191,7 +195,13 @@ impl Agent {
                 self.standing = Standing::NoLease;
                 self.gap = true;
             }
-            SessionEvent::Acknowledged { .. } => {}
+            SessionEvent::Acknowledged { ttl, sent, .. } => {
+                let doubted = now.mono >= self.lease_until;
+                self.lease_until = *sent + *ttl;
+                if doubted {
+                    self.mark_all();
+                }
+            }
         }
     }
 

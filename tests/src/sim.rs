@@ -15,6 +15,7 @@ mod fault;
 mod fleetd;
 mod machine;
 mod operator;
+mod reality;
 mod rng;
 mod shrink;
 mod story;

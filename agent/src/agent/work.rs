@@ -86,9 +86,10 @@ impl Agent {
         }
     }
 
-    /// Whether units may be brought closer to running: the newest schedule is known, and still ours.
-    fn may_build(&self) -> bool {
-        self.standing == Standing::Present && self.mode == Mode::Running
+    /// Whether units may be brought closer to running: the newest schedule is known, and still ours. A process that was
+    /// paused may hear of anything else before it hears that its lease is gone: the clock tells.
+    fn may_build(&self, now: Now) -> bool {
+        self.standing == Standing::Present && self.mode == Mode::Running && now.mono < self.lease_until
     }
 
     /// Begins whatever can be begun.
@@ -110,7 +111,7 @@ impl Agent {
     }
 
     fn drive_unit(&mut self, now: Now, name: &UnitName, out: &mut Vec<Effect>) {
-        let may_build = self.may_build();
+        let may_build = self.may_build(now);
         let leaving = self.mode == Mode::Leaving;
         self.unfence(now, name);
         let Some(unit) = self.units.get_mut(name) else { return };

@@ -95,13 +95,15 @@ pub(crate) fn unit(view: &View, digests: &Digests, name: &UnitName) -> Option<Un
 /// and went before it had stopped everything, was lost.
 pub(crate) fn has_left(view: &View, digests: &Digests, id: &MachineId, last: &MachineRecord) -> bool {
     let unknown = view.is_unreadable(|| Key::Schedule(id.clone()));
-    if !last.leaving || unknown || holds_units(view, digests, id) {
-        return false;
-    }
+    last.leaving && !unknown && !holds_units(view, digests, id) && !owes_units(view, id)
+}
+
+/// Whether a machine has not given back all that was taken from it: it may run there still.
+pub(crate) fn owes_units(view: &View, id: &MachineId) -> bool {
     let applied = view.applied.get(id).map(|applied| &applied.value);
-    view.schedules.get(id).is_none_or(|schedule| {
+    view.schedules.get(id).is_some_and(|schedule| {
         let mut leaving = schedule.value.leaving.iter();
-        leaving.all(|(unit, &generation)| applied.is_some_and(|applied| applied.gave_back(unit, generation)))
+        leaving.any(|(unit, &generation)| !applied.is_some_and(|applied| applied.gave_back(unit, generation)))
     })
 }
 

@@ -40,10 +40,15 @@ impl Clock {
         self.wall += millis;
     }
 
+    /// How much longer something takes than this clock says, if it is slow.
+    pub(super) fn lag(&self, time: Duration) -> Duration {
+        time * u32::try_from(-self.ppm).unwrap_or(0) / (1_000_000 - 100_000)
+    }
+
     /// What the machine's clocks show at a time of the world.
     pub(super) fn at(&self, world: Mono) -> Now {
         let since = nanos(world.saturating_sub(self.booted));
-        let mono = Duration::from_nanos(unsigned(since + since / 1_000_000 * self.ppm));
+        let mono = Duration::from_nanos(unsigned(since + since.saturating_mul(self.ppm) / 1_000_000));
         let millis = i64::try_from(world.as_millis()).unwrap_or(i64::MAX);
         Now { mono, wall: unsigned(EPOCH.saturating_add(millis).saturating_add(self.wall)) }
     }
@@ -51,7 +56,7 @@ impl Clock {
     /// The first time of the world at which the machine's clock shows this time or a later one.
     pub(super) fn when(&self, local: Mono) -> Mono {
         let local_nanos = nanos(local);
-        let since = local_nanos - local_nanos / (1_000_000 + self.ppm) * self.ppm;
+        let since = local_nanos - local_nanos.saturating_mul(self.ppm) / (1_000_000 + self.ppm);
         let mut world = self.booted + Duration::from_nanos(unsigned(since));
         while self.at(world).mono < local {
             world += Duration::from_micros(1);

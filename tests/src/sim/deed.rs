@@ -7,6 +7,7 @@ use fleet_units::{DesiredState, UnitName};
 
 use super::machine::Fate;
 use super::rng::Rng;
+use super::systemd::Systemd;
 use super::world::World;
 
 /// One thing that happens, and how long it is quiet after it.
@@ -206,10 +207,14 @@ impl World {
             Deed::Call(who, fault) => self.inject(self.find(who), fault),
             Deed::BreakWatches(who) => self.break_watches(self.find(who)),
             Deed::Compact => self.compact(),
-            Deed::Refuse { who, unit: n } => _ = self.machine(who).systemd.refused.insert(unit(n).clone()),
-            Deed::Break { who, unit: n } => _ = self.machine(who).systemd.broken.insert(unit(n).clone()),
+            Deed::Refuse { who, unit: n } => {
+                self.trouble(who, unit(n)).refused.insert(unit(n).clone());
+            }
+            Deed::Break { who, unit: n } => {
+                self.trouble(who, unit(n)).broken.insert(unit(n).clone());
+            }
             Deed::Slow { who, unit: n, time } => {
-                let systemd = &mut self.machine(who).systemd;
+                let systemd = self.trouble(who, unit(n));
                 systemd.slow_start.insert(unit(n).clone(), time);
                 systemd.slow_stop.insert(unit(n).clone(), time);
             }
@@ -227,11 +232,21 @@ impl World {
         &mut self.machines[n]
     }
 
+    /// The systemd of a machine that is to have trouble with a unit.
+    fn trouble(&mut self, who: Who, unit: &UnitName) -> &mut Systemd {
+        let n = self.find(who);
+        self.reality.trouble(self.now, n, unit.clone());
+        &mut self.machines[n].systemd
+    }
+
     /// What the machine's systemd did wrong is over; what it refuses to link it refuses for good: the file is at fault.
     pub(super) fn heal(&mut self, n: usize) {
         let systemd = &mut self.machines[n].systemd;
-        systemd.slow_start.clear();
-        systemd.slow_stop.clear();
-        systemd.broken.clear();
+        let broken = std::mem::take(&mut systemd.broken).into_iter();
+        let slow = std::mem::take(&mut systemd.slow_start).into_keys();
+        for unit in broken.chain(slow) {
+            self.reality.trouble(self.now, n, unit);
+        }
+        self.machines[n].systemd.slow_stop.clear();
     }
 }

@@ -30,6 +30,7 @@ impl World {
         machine.disk.power_loss();
         machine.boots += 1;
         machine.clock.reboot(self.now + again);
+        self.look_at_systemd(n);
         self.say(n, format_args!("power loss"));
     }
 
@@ -55,6 +56,7 @@ impl World {
     /// Changes what all links do, or lets each do its own again.
     pub(super) fn set_outage(&mut self, outage: Option<Connection>) {
         self.outage = outage;
+        self.reality.outage_changed = self.now;
         self.timeline.push(self.now, "store", format_args!("outage: {outage:?}"));
         (0..self.machines.len()).for_each(|n| self.plug(n));
     }
@@ -71,12 +73,14 @@ impl World {
     pub(super) fn inject(&mut self, n: usize, fault: Fault) {
         self.say(n, format_args!("the next call: {fault:?}"));
         self.machines[n].link.inject(fault);
-        self.machines[n].disturb(self.now);
+        // The next keep-alive meets it at the latest.
+        self.machines[n].disturb(self.now + Duration::from_secs(8));
     }
 
     /// The machine's watches break.
     pub(super) fn break_watches(&mut self, n: usize) {
         self.say(n, format_args!("watches break"));
+        self.machines[n].disturb(self.now);
         self.machines[n].link.break_watches(&mut self.memory, self.now);
         self.touch(n);
     }
@@ -92,6 +96,7 @@ impl World {
     /// The machine's message bus is restarted.
     pub(super) fn restart_bus(&mut self, n: usize) {
         self.say(n, format_args!("the message bus restarts"));
+        self.machines[n].disturb(self.now);
         if self.machines[n].fleetd.is_some() {
             self.machines[n].systemd.disconnect(self.now);
             self.touch(n);

@@ -5,6 +5,7 @@ use fleet_engine::{EngineEffect, EngineEvent, Report};
 use fleet_registry::{Mono, Owner, SessionEffect, SessionInput, StateMachine, StoreEffect, StoreEvent};
 
 use super::machine::{Fate, Owed, Waiting};
+use super::reality::number;
 use super::truth::Writer;
 use super::world::World;
 
@@ -27,9 +28,9 @@ impl World {
             events.into_iter().for_each(|event| self.store_event(n, event));
         }
         if due(self.machines[n].systemd.next_deadline()) {
-            for event in self.machines[n].systemd.due(now) {
-                self.agent(n, event);
-            }
+            let events = self.machines[n].systemd.due(now);
+            self.look_at_systemd(n);
+            events.into_iter().for_each(|event| self.agent(n, event));
         }
         let local = self.machines[n].clock.at(now).mono;
         let is_due = |at: Option<Mono>| at.is_some_and(|at| at <= local);
@@ -68,7 +69,11 @@ impl World {
                 Waiting::Owed(owed) if self.machines[n].paused_until.is_some() => {
                     self.machines[n].waiting.push(Waiting::Owed(owed));
                 }
-                Waiting::Owed(owed) => self.effect(n, owed),
+                Waiting::Owed(owed) => {
+                    self.owed = true;
+                    self.effect(n, owed);
+                    self.owed = false;
+                }
                 Waiting::Store(event) => self.store_event(n, event),
                 Waiting::Agent(event) => self.agent(n, event),
             }
@@ -158,12 +163,7 @@ impl World {
             }
             Owed::Engine(EngineEffect::Log(report)) => {
                 self.say(n, format_args!("engine: {report}"));
-                if let Report::Lost { machine } = &report
-                    && let Some(machine) = self.machines.iter().find(|m| m.id == *machine)
-                {
-                    let result = self.truth.check_lost(self.now, machine);
-                    self.check(result);
-                }
+                self.reported(&report);
             }
             Owed::Agent(Effect::Systemd(effect)) => self.systemd(n, effect),
             Owed::Agent(Effect::Disk(effect)) => {
@@ -178,12 +178,31 @@ impl World {
         }
     }
 
+    /// Holds a leader to what it says.
+    fn reported(&mut self, report: &Report) {
+        match report {
+            Report::Lost { machine } => {
+                if let Some(machine) = self.machines.get(number(machine)) {
+                    let result = self.truth.check_lost(self.now, machine);
+                    self.check(result);
+                }
+            }
+            Report::Left { machine } => self.truth.take_for_lost(machine),
+            Report::BrakeOff { .. } => self.truth.give_up_absent(),
+            _ => {}
+        }
+    }
+
     fn systemd(&mut self, n: usize, mut effect: SystemdEffect) {
         if let SystemdEffect::Fence { act: FenceAct::Arm { deadline, .. }, .. } = &mut effect {
             *deadline = self.machines[n].clock.when(*deadline);
         }
         if let SystemdEffect::Job { unit, job, .. } = &effect {
             self.say(n, format_args!("systemd: {job:?} {unit}"));
+            // Whoever is stopped between a decision and the deed cannot know better.
+            let lease =
+                if self.owed { Ok(()) } else { self.truth.check_lease(self.now, &self.machines[n], unit, *job) };
+            self.check(lease);
             let result = self.truth.check_job(&self.machines[n], unit, *job);
             self.check(result);
         }

@@ -8,6 +8,7 @@ use fleet_units::{DesiredState, MachineId, UnitName};
 
 use super::deed::{Deed, Step};
 use super::operator::names;
+use super::reality::number;
 use super::rng::Rng;
 use super::world::World;
 
@@ -182,6 +183,18 @@ fn trouble(rng: &mut Rng) -> Step {
     Step { deed, then }
 }
 
+/// Invariant 7: another leader, with nothing but the records, decides what the last one decided.
+fn succession(world: &mut World) {
+    let before = running(world);
+    let leader = world.truth.leader.clone();
+    let Some(leader) = leader.filter(|_| world.violation.is_none()) else { return };
+    world.kill(number(&leader), Duration::from_secs(1));
+    settle(world, BOUND);
+    if world.violation.is_none() && running(world) != before {
+        world.check(Err("invariant 7: another leader decides otherwise".to_owned()));
+    }
+}
+
 /// Ends all faults; then everything must become what it should be, and stay so.
 fn end(world: &mut World) {
     if world.violation.is_some() {
@@ -208,6 +221,7 @@ fn end(world: &mut World) {
     if world.violation.is_none() && running(world) != before {
         world.check(Err("invariant 9: what runs does not come to rest".to_owned()));
     }
+    succession(world);
     let still = world.unsettled().map_err(|why| format!("invariant 9: it does not stay as it was: {why}"));
     world.check(still);
 }

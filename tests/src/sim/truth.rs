@@ -15,8 +15,17 @@ use fleet_units::{MachineId, UnitName};
 
 use super::machine::{Machine, TTL};
 
-/// A decision made upon an absence may be this long on its way to the store.
-const UNDER_WAY: Duration = Duration::from_secs(5);
+/// An agent believes in its lease for so long after the store has ended it, where its clock is slow, as promised.
+const DRIFT: Duration = Duration::from_millis(10);
+
+/// What a schedule that was written says anew.
+#[derive(Debug)]
+pub(super) enum News {
+    /// A machine is to run this, as it was not before.
+    Given(MachineId, UnitName, Assignment),
+    /// It is not to run this any more.
+    Taken(MachineId, UnitName),
+}
 
 /// Who wrote something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +40,20 @@ pub(super) enum Writer {
 #[derive(Debug, Default)]
 pub(super) struct Truth {
     pub(super) present: BTreeMap<MachineId, MachineRecord>,
-    /// When each machine was last absent.
-    absent: BTreeMap<MachineId, Mono>,
+    /// Since when each machine is absent that is.
+    pub(super) absent: BTreeMap<MachineId, Mono>,
+    /// When each machine last came back.
+    pub(super) returned: BTreeMap<MachineId, Mono>,
+    /// Machines that lost their lease, and have not caught up since: what they run counts for nothing.
+    excused: BTreeSet<MachineId>,
+    /// Units that were taken off a machine's schedule, which has not given them back yet: since which generation.
+    leaving: BTreeMap<UnitName, BTreeMap<MachineId, u64>>,
+    /// Machines that a leader takes for lost, while they are absent.
+    pub(super) lost: BTreeSet<MachineId>,
+    /// When the brake last went off.
+    brake_off: Mono,
+    /// What the last writes of schedules say anew.
+    pub(super) news: Vec<News>,
     /// Every schedule that a machine was ever given, oldest first.
     pub(super) schedules: BTreeMap<MachineId, Vec<ScheduleRecord>>,
     pub(super) applied: BTreeMap<MachineId, u64>,
@@ -90,7 +111,7 @@ impl Truth {
                 self.change(layout, now, writer, machines, event, &mut given)?;
             }
             for (unit, machine) in given {
-                self.check_given(now, machines, &unit, &machine)?;
+                self.check_given(machines, &unit, &machine)?;
             }
         }
         Ok(())
@@ -113,40 +134,94 @@ impl Truth {
                 let record = decode(event)?.map(|record| (event.kv.create_revision, record));
                 set(&mut self.units, unit, record);
             }
-            Some(Key::Machine(id)) => {
-                if event.kind == EventKind::Delete || !self.present.contains_key(&id) {
-                    self.absent.insert(id.clone(), now);
-                }
-                set(&mut self.present, id, decode(event)?);
-            }
+            Some(Key::Machine(id)) => self.machine_changed(now, id, decode(event)?),
             Some(Key::Schedule(id)) => {
                 self.check_writer(writer, machines, &id)?;
-                let Some(record) = decode::<ScheduleRecord>(event)? else {
-                    self.schedules.remove(&id);
-                    return Ok(());
-                };
-                let before = self.schedule(&id);
-                if let Some(before) = before.filter(|before| record.generation <= before.generation) {
-                    return Err(format!(
-                        "the schedule of {id} went from generation {} to {}",
-                        before.generation, record.generation
-                    ));
+                match decode::<ScheduleRecord>(event)? {
+                    Some(record) => self.schedule_changed(&id, record, given)?,
+                    None => _ = self.schedules.remove(&id),
                 }
-                let new = record.units.keys().filter(|unit| before.is_none_or(|b| !b.units.contains_key(*unit)));
-                given.extend(new.map(|unit| (unit.clone(), id.clone())));
-                self.schedules.entry(id).or_default().push(record);
             }
             Some(Key::Applied(id)) => {
-                set(&mut self.applied, id, decode::<AppliedRecord>(event)?.map(|record| record.generation));
+                let record = decode::<AppliedRecord>(event)?;
+                for (unit, held) in &mut self.leaving {
+                    let gave_back = |since: &u64| record.as_ref().is_some_and(|r| r.gave_back(unit, *since));
+                    if held.get(&id).is_some_and(gave_back) {
+                        held.remove(&id);
+                    }
+                }
+                set(&mut self.applied, id, record.map(|record| record.generation));
             }
             Some(Key::Leader) => self.leader = decode::<LeaderRecord>(event)?.map(|record| record.machine),
             Some(Key::Note(unit)) => set(&mut self.notes, unit, decode(event)?),
             Some(Key::State(id, unit)) => set(&mut self.states, (id, unit), decode(event)?),
             Some(Key::Operator(id)) => _ = self.operators.insert(id),
-            Some(Key::Brake) => self.brake = event.kind == EventKind::Put,
+            Some(Key::Brake) => {
+                self.brake = event.kind == EventKind::Put;
+                if !self.brake {
+                    self.brake_off = now;
+                }
+            }
             _ => {}
         }
         Ok(())
+    }
+
+    fn machine_changed(&mut self, now: Mono, id: MachineId, record: Option<MachineRecord>) {
+        match &record {
+            None => {
+                self.absent.insert(id.clone(), now);
+                self.excused.insert(id.clone());
+            }
+            Some(record) => {
+                if self.absent.remove(&id).is_some() || !self.present.contains_key(&id) {
+                    self.returned.insert(id.clone(), now);
+                }
+                self.lost.remove(&id);
+                if !record.catching_up {
+                    self.excused.remove(&id);
+                }
+            }
+        }
+        set(&mut self.present, id, record);
+    }
+
+    fn schedule_changed(
+        &mut self,
+        id: &MachineId,
+        record: ScheduleRecord,
+        given: &mut BTreeSet<(UnitName, MachineId)>,
+    ) -> Result<(), String> {
+        let before = self.schedule(id).cloned();
+        if let Some(before) = before.as_ref().filter(|before| record.generation <= before.generation) {
+            let (old, new) = (before.generation, record.generation);
+            return Err(format!("the schedule of {id} went from generation {old} to {new}"));
+        }
+        let units = before.map(|before| before.units).unwrap_or_default();
+        let is_lost = self.lost.contains(id);
+        for unit in units.keys().filter(|unit| !record.units.contains_key(*unit)) {
+            // What a machine has that is absent, and not lost, is not free yet either.
+            if !is_lost {
+                self.leaving.entry(unit.clone()).or_default().insert(id.clone(), record.generation);
+            }
+            self.news.push(News::Taken(id.clone(), unit.clone()));
+        }
+        for (unit, assignment) in record.units.iter().filter(|(unit, a)| units.get(*unit) != Some(*a)) {
+            self.news.push(News::Given(id.clone(), unit.clone(), assignment.clone()));
+            if !units.contains_key(unit) {
+                given.insert((unit.clone(), id.clone()));
+            }
+            if let Some(held) = self.leaving.get_mut(unit) {
+                held.remove(id);
+            }
+        }
+        self.schedules.entry(id.clone()).or_default().push(record);
+        Ok(())
+    }
+
+    /// Whether what this machine runs counts for nothing: its lease was lost, and it has not caught up since.
+    pub(super) fn is_excused(&self, id: &MachineId) -> bool {
+        self.excused.contains(id)
     }
 
     /// Invariant 3: only the leader changes schedules.
@@ -161,26 +236,58 @@ impl Truth {
         Err(format!("invariant 3: the schedule of {schedule} was written by {by:?}, and {:?} leads", self.leader))
     }
 
-    /// Invariants 1 and 2: a unit is given to one machine, and not while it may run on another.
-    fn check_given(&self, now: Mono, machines: &[Machine], unit: &UnitName, machine: &MachineId) -> Result<(), String> {
+    /// Invariants 1 and 2: a unit is given to one machine, and not while another has it, or runs it.
+    fn check_given(&self, machines: &[Machine], unit: &UnitName, machine: &MachineId) -> Result<(), String> {
         if is_global(unit) {
             return Ok(());
         }
         if let Some((other, _)) = self.listed(unit).find(|(id, _)| *id != machine) {
             return Err(format!("invariant 1: {unit} is listed by {machine} and by {other}"));
         }
+        let held = self.leaving.get(unit).and_then(|held| held.keys().find(|id| *id != machine));
+        if let Some(other) = held {
+            return Err(format!("invariant 2: {unit} is given to {machine}, and {other} has not given it back"));
+        }
         for other in machines.iter().filter(|other| other.id != *machine && other.systemd.may_run(unit)) {
-            let gone = !self.present.contains_key(&other.id)
-                || self.absent.get(&other.id).is_some_and(|at| now < *at + UNDER_WAY);
-            if !gone {
+            if !self.excused.contains(&other.id) {
                 return Err(format!("invariant 2: {unit} is given to {machine}, and runs on {}", other.id));
             }
         }
         Ok(())
     }
 
+    /// Invariant 2: an agent whose lease is gone, or that has not caught up, starts nothing.
+    pub(super) fn check_lease(&self, now: Mono, machine: &Machine, unit: &UnitName, job: Job) -> Result<(), String> {
+        if job == Job::Stop {
+            return Ok(());
+        }
+        let id = &machine.id;
+        let late = machine.clock.lag(TTL) + DRIFT;
+        let absent = self.absent.get(id).is_some_and(|since| *since + late < now);
+        let catching_up = self.present.get(id).is_some_and(|record| record.catching_up);
+        match absent || catching_up {
+            true => Err(format!("invariant 2: {id} starts {unit}, and its lease is gone (catches up: {catching_up})")),
+            false => Ok(()),
+        }
+    }
+
+    /// Invariant 2: an agent starts what the newest schedule that it knows lists.
+    fn check_newest(&self, machine: &Machine, unit: &UnitName) -> Result<(), String> {
+        let known = machine.fleetd.as_ref().and_then(|fleetd| fleetd.agent.status().generation);
+        let all = self.schedules.get(&machine.id).map(Vec::as_slice).unwrap_or_default();
+        let newest = all.iter().rev().find(|schedule| Some(schedule.generation) == known);
+        let lists = newest.and_then(|schedule| schedule.units.get(unit)).is_some_and(|a| a.target == Target::Launched);
+        match lists {
+            true => Ok(()),
+            false => Err(format!("invariant 2: {} starts {unit}, which schedule {known:?} does not list", machine.id)),
+        }
+    }
+
     /// Invariants 2, 4 and 10: what an agent may ask of its systemd.
     pub(super) fn check_job(&self, machine: &Machine, unit: &UnitName, job: Job) -> Result<(), String> {
+        if job != Job::Stop {
+            self.check_newest(machine, unit)?;
+        }
         let acknowledged = self.applied.get(&machine.id).copied().unwrap_or(0);
         let all = self.schedules.get(&machine.id).map(Vec::as_slice).unwrap_or_default();
         let known = || all.iter().filter(|s| s.generation >= acknowledged).map(|s| s.units.get(unit));
@@ -209,11 +316,43 @@ impl Truth {
         }
     }
 
-    /// Invariant 5: no machine is taken for lost that nothing befell but what befell all.
-    pub(super) fn check_lost(&self, now: Mono, machine: &Machine) -> Result<(), String> {
-        match machine.connection != Connection::Up || now <= machine.disturbed + TTL * 3 {
-            true => Ok(()),
-            false => Err(format!("invariant 5: {} is taken for lost, and nothing has befallen it", machine.id)),
+    /// Invariant 5: no machine is taken for lost that nothing befell but what befell all, and none when so many are
+    /// absent at once that it is more likely the network.
+    pub(super) fn check_lost(&mut self, now: Mono, machine: &Machine) -> Result<(), String> {
+        let id = &machine.id;
+        if machine.connection == Connection::Up && now > machine.disturbed + TTL * 3 {
+            return Err(format!("invariant 5: {id} is taken for lost, and nothing has befallen it"));
+        }
+        self.take_for_lost(id);
+        let Some(since) = self.absent.get(id).copied() else { return Ok(()) };
+        // Clocks differ a little: losses that are a whole lease apart may be one or not.
+        let near = TTL - TTL / 10;
+        let weighs = |(id, at): &(&MachineId, &Mono)| **at > self.brake_off && self.holds_units(id);
+        let losses: Vec<Mono> = self.absent.iter().filter(weighs).map(|(_, at)| *at).collect();
+        let within = |end: Mono| losses.iter().filter(|at| **at <= end && end < **at + near).count();
+        let ends = losses.iter().filter(|end| since <= **end && **end < since + near);
+        let together = ends.map(|end| within(*end)).max().unwrap_or(0);
+        let before = together + self.present.len();
+        match together >= 2 && together * 2 > before {
+            true => Err(format!("invariant 5: {id} is taken for lost with {together} of {before} machines at once")),
+            false => Ok(()),
+        }
+    }
+
+    fn holds_units(&self, id: &MachineId) -> bool {
+        self.schedule(id).is_some_and(|schedule| !schedule.units.keys().all(is_global))
+    }
+
+    /// A leader takes a machine for lost: all that it had is free.
+    pub(super) fn take_for_lost(&mut self, id: &MachineId) {
+        self.lost.insert(id.clone());
+        self.leaving.values_mut().for_each(|held| _ = held.remove(id));
+    }
+
+    /// A leader says that it waits for no absent machine any more.
+    pub(super) fn give_up_absent(&mut self) {
+        for id in self.absent.keys().cloned().collect::<Vec<_>>() {
+            self.take_for_lost(&id);
         }
     }
 }

@@ -10,6 +10,7 @@ use fleet_registry::{Jitter, Layout, Mono};
 
 use super::clock::Clock;
 use super::machine::Machine;
+use super::reality::Reality;
 use super::rng::Rng;
 use super::timeline::Timeline;
 use super::truth::{Truth, Writer};
@@ -28,8 +29,11 @@ pub(super) struct World {
     pub(super) machines: Vec<Machine>,
     pub(super) timeline: Timeline,
     pub(super) truth: Truth,
+    pub(super) reality: Reality,
     /// What befalls the store as a whole.
     pub(super) outage: Option<Connection>,
+    /// What is being done was decided before fleetd was paused.
+    pub(super) owed: bool,
     /// Steps that state machines took.
     pub(super) steps: u64,
     /// What must not be, and is.
@@ -68,7 +72,9 @@ impl World {
             machines: (0..machines).map(machine).collect(),
             timeline: Timeline::new(),
             truth: Truth::default(),
+            reality: Reality::default(),
             outage: None,
+            owed: false,
             steps: 0,
             violation: None,
             watcher,
@@ -110,7 +116,8 @@ impl World {
         while self.violation.is_none() {
             self.keep_agenda();
             let next = self.agenda.first().map(|(at, _)| *at);
-            match next.into_iter().chain(self.memory.next_deadline()).min() {
+            let others = [self.memory.next_deadline(), self.reality.next_deadline()];
+            match next.into_iter().chain(others.into_iter().flatten()).min() {
                 Some(at) if at <= until => self.go_to(at),
                 _ => break,
             }
@@ -120,6 +127,8 @@ impl World {
                 self.touched.insert(n);
                 self.turn(n);
                 self.turns += 1;
+            } else {
+                self.keep_promises();
             }
             if self.steps > STEPS || self.turns > TURNS {
                 let who = self.agenda.first().map(|(_, n)| self.machines[*n].id.clone());
@@ -181,5 +190,6 @@ impl World {
             let result = self.truth.observe(&self.layout, self.now, writer, &self.machines, &events);
             self.check(result);
         }
+        self.take_news();
     }
 }
