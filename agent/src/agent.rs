@@ -87,6 +87,8 @@ pub struct Agent {
     vetted: bool,
     unknown: Unknown,
     calls: Calls,
+    /// What the machine's record says may be from before: it is to be written again.
+    rewrite_due: bool,
     /// The newest revision of the store that was seen.
     revision: i64,
     /// The disk could not be read, and is tried again then.
@@ -147,6 +149,7 @@ impl Agent {
             vetted: false,
             unknown: Unknown::default(),
             calls: Calls::default(),
+            rewrite_due: false,
             revision: 0,
             rescan_at: None,
             reread_at: None,

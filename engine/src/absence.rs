@@ -9,6 +9,7 @@ mod census;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use fleet_registry::planted::{self, Fault};
 use fleet_registry::record::{BrakeRecord, FORMAT, Versioned};
 use fleet_registry::{Evidence, Mono, Now, SessionEvent};
 use fleet_units::MachineId;
@@ -303,7 +304,7 @@ impl Absence {
     }
 
     fn is_proven(&self, now: Mono) -> bool {
-        if self.is_trusted(now) {
+        if self.is_trusted(now) || planted::is(Fault::NoEvidence) {
             return true;
         }
         let (Some(end), Some((sent, answered))) = (self.gap_end(now), self.read) else { return false };
@@ -423,5 +424,5 @@ impl Absence {
 
 /// Whether so many lost at once are more likely a fault of the network than of the machines.
 fn too_many(lost: usize, present_before: usize) -> bool {
-    lost >= 2 && lost * 2 > present_before
+    lost >= 2 && lost * 2 > present_before && !planted::is(Fault::NoBrake)
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use fleet_registry::planted::{self, Fault};
 use fleet_registry::record::{BrakeRecord, ContentKey, LeaderRecord};
 use fleet_registry::store::{RangeRequest, Request, ResponseBody};
 use fleet_registry::{
@@ -404,6 +405,9 @@ impl Engine {
 
     /// Whether it leads, and knows the registry as it is at least since its election.
     fn may_decide(&self) -> bool {
+        if planted::is(Fault::IncompleteMirror) {
+            return self.leader.is_some();
+        }
         let follows = |leader: &Leader| self.mirror.is_complete() && self.mirror.revision() >= leader.fence;
         self.is_loaded && self.leader.as_ref().is_some_and(follows)
     }

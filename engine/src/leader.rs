@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
+use fleet_registry::planted::{self, Fault};
 use fleet_registry::record::{BrakeRecord, FORMAT, Record, ScheduleRecord};
 use fleet_registry::store::{
     Compare, DeleteRequest, KeyValue, Operation, OperationResponse, PutRequest, RangeRequest, Request, Response,
@@ -591,7 +592,7 @@ impl Leader {
             Ok(txn) => self.batch_refused(&batch, &txn, wishes),
             Err(error) => {
                 self.start_over(error.to_string(), wishes);
-                if error.outcome_unknown() {
+                if error.outcome_unknown() && !planted::is(Fault::UnknownIsFailed) {
                     self.ghosts.push(batch);
                 }
             }

@@ -14,6 +14,7 @@ pub mod key;
 pub mod loopback;
 pub mod memory;
 pub mod mirror;
+pub mod planted;
 pub mod record;
 pub mod session;
 pub mod shell;

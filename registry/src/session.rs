@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::jitter::Jitter;
+use crate::planted::{self, Fault};
 use crate::step::{CallId, Mono, Now, Owner, StateMachine, StoreEffect, StoreEvent};
 use crate::store::{ErrorKind, Request, Response, ResponseBody, StoreError};
 
@@ -268,6 +269,7 @@ impl Session {
         if ttl <= 0 {
             return self.lose(now, lease, out);
         }
+        let sent = if planted::is(Fault::LeaseFromReceipt) { now } else { sent };
         // An older one overtaken by a newer tells nothing new.
         if sent > live.acknowledged {
             live.ttl = Duration::from_secs(u64::try_from(ttl).unwrap_or(0));

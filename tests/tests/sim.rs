@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use fleet_registry::planted::Fault;
 use fleet_tests::sim::{Outcome, Story, shrink};
 
 const STORIES: u64 = 2_000;
@@ -83,4 +84,46 @@ fn the_same_seed_tells_the_same_story() {
     let digest = |seed| Story::new(seed, 8).tell().digest;
     assert_eq!(digest(5), digest(5));
     assert_ne!(digest(5), digest(6));
+}
+
+/// The promises of the production code that are broken one by one. Each must be found.
+#[cfg(debug_assertions)]
+const PLANTED: [Fault; 18] = [
+    Fault::NoFence,
+    Fault::NoWaitForStop,
+    Fault::EarlyAcknowledgement,
+    Fault::LeaseFromReceipt,
+    Fault::LeaseWithoutClock,
+    Fault::OldGeneration,
+    Fault::AbsentIsEmpty,
+    Fault::IncompleteMirror,
+    Fault::NoBrake,
+    Fault::NoEvidence,
+    Fault::NoCatchingUp,
+    Fault::WatchFromNow,
+    Fault::UnknownIsFailed,
+    Fault::ForeignStore,
+    Fault::AdoptionRestarts,
+    Fault::OneAtATime,
+    Fault::LeavingForgotten,
+    Fault::StaleStates,
+];
+
+#[cfg(debug_assertions)]
+#[test]
+fn every_planted_fault_is_found() {
+    let mut missed = Vec::new();
+    for fault in PLANTED {
+        let stories = setting("SIM_STORIES").unwrap_or(600);
+        let (steps, failed) =
+            tell(1..=stories, |seed| Story { units: 24, planted: Some(fault), ..Story::new(seed, 8) });
+        match failed {
+            Some((story, outcome)) => {
+                let what = outcome.violation.unwrap_or_default();
+                println!("{fault:?}: seed {}, after {steps} steps: {what}", story.seed);
+            }
+            None => missed.push(fault),
+        }
+    }
+    assert!(missed.is_empty(), "not found: {missed:?}");
 }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use fleet_registry::planted::{self, Fault};
 use fleet_registry::record::{AppliedRecord, Extra, FORMAT, Record, StateRecord, Target};
 use fleet_registry::store::{DeleteRequest, Operation, PutRequest, Response, StoreError, TxnRequest};
 use fleet_registry::{Key, Layout, Mono, Now};
@@ -267,6 +268,9 @@ impl Agent {
         match result.map(txn) {
             Ok(Some(txn)) if txn.succeeded => {
                 for (name, state) in batch.states {
+                    if planted::is(Fault::StaleStates) {
+                        self.publisher.due.remove(&name);
+                    }
                     match state {
                         Some(record) => _ = self.publisher.written.insert(name, Some(record)),
                         None => _ = self.publisher.written.remove(&name),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use fleet_registry::planted::{self, Fault};
 use fleet_registry::record::{AppliedRecord, FORMAT, Record, ScheduleRecord, StateRecord};
 use fleet_registry::store::{
     Event as StoreChange, EventKind, KeyValue, Operation, PutRequest, RangeRequest, Response, StoreError, TxnRequest,
@@ -48,6 +49,9 @@ impl Agent {
             return self.unregistered(now, "it is not there any more", out);
         }
         self.trouble = None;
+        if std::mem::take(&mut self.rewrite_due) {
+            self.rewrite_presence(self.standing != Standing::Present, out);
+        }
         self.load_written(&txn, now);
         match range(&txn, 0).first() {
             Some(kv) => self.on_schedule(kv, out),
@@ -59,7 +63,8 @@ impl Agent {
         }
         self.cancel_watches(out);
         let schedule = self.config.layout.encode(&Key::Schedule(self.config.facts.id.clone()));
-        self.watch(Watched::Schedule, WatchRequest::key(schedule, revision + 1), out);
+        let from = if planted::is(Fault::WatchFromNow) { 0 } else { revision + 1 };
+        self.watch(Watched::Schedule, WatchRequest::key(schedule, from), out);
         self.watch(Watched::Presence, WatchRequest::key(self.presence_key(), revision + 1), out);
     }
 
@@ -101,6 +106,11 @@ impl Agent {
         if self.schedule.is_some() || matches!(self.standing, Standing::Reading { .. }) {
             out.push(Effect::Log(Report::NoSchedule));
         }
+        if planted::is(Fault::AbsentIsEmpty) {
+            let (units, leaving) = Default::default();
+            return self
+                .accept(ScheduleRecord { v: FORMAT, generation: 0, units, leaving, extra: Default::default() }, out);
+        }
         self.on_restored(out);
         self.mark_all();
     }
@@ -114,7 +124,7 @@ impl Agent {
             }
         };
         let (generation, acknowledged) = (record.generation, self.newest_known());
-        if generation < acknowledged {
+        if generation < acknowledged && !planted::is(Fault::OldGeneration) {
             self.say(Report::Refused { generation, acknowledged }, out);
             // An engine that reads in this machine's record what it has seen continues above it.
             return self.on_restored(out);
@@ -139,7 +149,32 @@ impl Agent {
     pub(super) fn rewrite_presence(&mut self, catching_up: bool, out: &mut Vec<Effect>) {
         let request =
             TxnRequest { compare: vec![self.fence()], success: vec![self.presence(catching_up)], failure: Vec::new() };
-        self.transact(Purpose::Rewrite, request, out);
+        self.transact(Purpose::Rewrite { catching_up }, request, out);
+    }
+
+    /// What this machine says of itself must not be lost with a write: one that may not have taken effect is made again
+    /// after the schedule was read again.
+    pub(super) fn on_rewritten(
+        &mut self,
+        now: Now,
+        catching_up: bool,
+        result: Result<Response, StoreError>,
+        out: &mut Vec<Effect>,
+    ) {
+        match result.map(txn) {
+            // It may have overtaken, or been overtaken by, the last word of catching up: nothing would ever be given to a
+            // machine that says for ever that it catches up.
+            Ok(Some(txn)) if txn.succeeded && catching_up && self.standing == Standing::Present => {
+                self.rewrite_presence(false, out);
+            }
+            Ok(Some(txn)) if txn.succeeded => {}
+            Ok(_) => self.unregistered(now, "it is not there any more", out),
+            Err(error) => {
+                self.say(Report::StoreTrouble { why: error.message }, out);
+                self.rewrite_due = true;
+                self.watch_broke(now, out);
+            }
+        }
     }
 
     /// Takes a schedule for the newest, and marks what it changes.
@@ -189,7 +224,7 @@ impl Agent {
         let schedule = self.schedule.as_ref()?;
         let generation = schedule.generation;
         let said = self.publisher.said();
-        if !self.units.values().any(|unit| unit.unlisted) {
+        if planted::is(Fault::EarlyAcknowledgement) || !self.units.values().any(|unit| unit.unlisted) {
             let whole = said.is_some_and(|said| said.generation >= generation && said.stopping.is_empty());
             return (!whole || generation > self.memory.acknowledged).then(|| Progress::whole(generation));
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fleet_registry::planted::{self, Fault};
 use fleet_registry::record::{ClusterId, ClusterRecord, FORMAT, MachineRecord, Record};
 use fleet_registry::store::{
     Compare, CompareTarget, Event as StoreChange, EventKind, KeyValue, Operation, OperationResponse, PutRequest,
@@ -179,7 +180,7 @@ impl Agent {
                 out.push(Effect::Log(Report::Joined(found.clone())));
                 self.remember_cluster(found, out);
             }
-            (Some(found), Some(own)) if found == own => self.register(now, out),
+            (Some(found), Some(own)) if found == own || planted::is(Fault::ForeignStore) => self.register(now, out),
             (found, Some(remembered)) => {
                 self.say(Report::ForeignStore { remembered, found }, out);
                 self.pause(now, FOREIGN_PAUSE);
@@ -297,7 +298,7 @@ impl Agent {
             Err(error) => return self.store_trouble(now, &error.message, out),
         };
         if txn.succeeded {
-            return self.registered(true, out);
+            return self.registered(!planted::is(Fault::NoCatchingUp), out);
         }
         let Some(kv) = range(&txn, 0).first() else { return self.register(now, out) };
         match MachineRecord::decode(&kv.value) {

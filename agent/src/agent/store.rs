@@ -28,7 +28,7 @@ pub(super) enum Purpose {
     /// Acknowledge, and say that the machine is caught up.
     CatchUp { generation: u64 },
     /// Write this machine's record anew.
-    Rewrite,
+    Rewrite { catching_up: bool },
     /// Fetch a text.
     Content(ContentKey),
     /// Read the records of these units, if there are any.
@@ -113,7 +113,7 @@ impl Agent {
             Purpose::Content(key) => self.on_content(now, &key, result, out),
             Purpose::Publish => self.on_published(now, result, out),
             Purpose::Known(names) => self.on_known(now, &names, result, out),
-            Purpose::Rewrite => {}
+            Purpose::Rewrite { catching_up } => self.on_rewritten(now, catching_up, result, out),
             Purpose::ClusterRead => self.on_cluster_read(now, result, out),
             Purpose::ClusterCreate(id) => self.on_cluster_created(now, id, result, out),
             Purpose::Recognise => self.on_recognised(now, result, out),

@@ -1,6 +1,7 @@
 //! One unit of this machine: what is wanted of it, what is held, and what is being done.
 
 use fleet_registry::Mono;
+use fleet_registry::planted::{self, Fault};
 use fleet_registry::record::{Assignment, ClusterId, ContentKey, Target};
 
 use crate::effect::{FoundUnit, Op, UnitReport};
@@ -66,7 +67,10 @@ impl Unit {
                     Some(Target::Loaded) => Stage::Loaded,
                     None => Stage::Written,
                 };
-                let (uid, content, restarts) = (note.uid, note.content, note.restarts);
+                let (uid, mut content, restarts) = (note.uid, note.content, note.restarts);
+                if planted::is(Fault::AdoptionRestarts) {
+                    content = ContentKey(String::new());
+                }
                 Self {
                     held: Some(Held { uid, content, restarts, stage, starting: note.starting, noted: true }),
                     file: found.file,

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use fleet_registry::planted::{self, Fault};
 use fleet_registry::record::{Assignment, ScheduleRecord, Target};
 use fleet_registry::{Key, View};
 use fleet_units::{MachineId, UnitName};
@@ -47,6 +48,7 @@ pub(super) fn load(cluster: &mut Cluster, view: &View, stored: &BTreeMap<Machine
         let last = stored.get(&id).map(|stored| &stored.record);
         let given = last.into_iter().flat_map(|record| record.units.keys());
         let leaving = last.into_iter().flat_map(|record| &record.leaving).map(|(name, &generation)| (name, generation));
+        let leaving = leaving.filter(|_| !planted::is(Fault::LeavingForgotten));
         if sound(&id) {
             cluster.set_schedule(&id, given, leaving);
             continue;

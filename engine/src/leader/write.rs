@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
+use fleet_registry::planted::{self, Fault};
 use fleet_registry::record::{Record, ScheduleRecord};
 use fleet_registry::store::{Compare, Operation, PutRequest, RangeRequest, TxnRequest};
 use fleet_registry::{Key, Layout};
@@ -70,6 +71,9 @@ impl Batch {
             success: Vec::new(),
             failure: vec![look(leader)],
         };
+        if planted::is(Fault::NoFence) {
+            txn.compare.clear();
+        }
         for write in &self.writes {
             let key = layout.encode(&Key::Schedule(write.machine.clone()));
             txn.compare.push(Compare::modified_at(key.clone(), write.replaces));
@@ -78,7 +82,9 @@ impl Batch {
         }
         for machine in &self.absent {
             let key = layout.encode(&Key::Machine(machine.clone()));
-            txn.compare.push(Compare::absent(key.clone()));
+            if !planted::is(Fault::NoAbsenceCompare) {
+                txn.compare.push(Compare::absent(key.clone()));
+            }
             txn.failure.push(look(key));
         }
         txn

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use fleet_registry::planted::{self, Fault};
 use fleet_units::{MachineId, UnitName};
 
 use super::decision::{Departure, Outcome};
@@ -310,8 +311,10 @@ impl Cluster {
             return;
         }
         self.unlist(unit, machine);
-        self.machines[machine].leaving.insert(unit, None);
-        self.units[unit].leaving.insert(machine);
+        if !planted::is(Fault::NoWaitForStop) {
+            self.machines[machine].leaving.insert(unit, None);
+            self.units[unit].leaving.insert(machine);
+        }
         let id = self.machines[machine].facts.id.clone();
         self.departures.entry(unit).or_default().push((id, why));
     }

@@ -89,11 +89,19 @@ fn machine_settled(truth: &Truth, machine: &Machine) -> Result<(), String> {
         if meant != given {
             return Err(format!("{id} is given {unit} as {given:?}, and it is {meant:?}"));
         }
+        if truth.is_orphan(id, unit) {
+            // One of the same name waits for a person to decide.
+            continue;
+        }
         let systemd = &machine.systemd;
         let runs = systemd.is_active(unit);
         let refused = systemd.refused.contains(unit);
         if !refused && (!systemd.is_linked(unit) || runs != (target == Target::Launched && !systemd.has_failed(unit))) {
             return Err(format!("{unit} is {target:?} on {id}, and runs: {runs}"));
+        }
+        let note = machine.disk.units.get(unit).and_then(|found| found.note.as_ref().ok());
+        if runs && note.is_none_or(|note| note.uid != assignment.uid || note.content != assignment.content) {
+            return Err(format!("{unit} on {id} is not the one that is wanted yet"));
         }
         let active = truth.states.get(&(id.clone(), unit.clone())).map(|state| state.active.as_str());
         if runs != (active == Some("active")) {
@@ -101,7 +109,7 @@ fn machine_settled(truth: &Truth, machine: &Machine) -> Result<(), String> {
         }
     }
     let stranger = machine.systemd.active().map(|(unit, _)| unit).chain(machine.systemd.linked());
-    match stranger.into_iter().find(|unit| !schedule.units.contains_key(*unit)) {
+    match stranger.into_iter().find(|unit| !schedule.units.contains_key(*unit) && !truth.is_orphan(id, unit)) {
         Some(unit) => Err(format!("{unit} is on {id}, which does not list it")),
         None => Ok(()),
     }

@@ -6,6 +6,7 @@ use fleet_registry::loopback::{Connection, Fault};
 use fleet_units::{DesiredState, UnitName};
 
 use super::machine::Fate;
+use super::reality::number;
 use super::rng::Rng;
 use super::systemd::Systemd;
 use super::world::World;
@@ -64,8 +65,18 @@ pub(super) enum Deed {
     },
     Pause(Who, Duration),
     Cut(Who, Connection),
+    /// Two links of three.
+    CutMost(Connection),
     /// One link that is cut works again.
     Mend,
+    MendAll,
+    /// fleetd is stopped for good, and started again after that.
+    Leave(Who, Duration),
+    /// An operator gives up a machine that is absent.
+    Forget(Who),
+    /// The store's address leads to another cluster's.
+    Elsewhere,
+    Home,
     Outage(Connection),
     OutageEnds,
     Call(Who, Fault),
@@ -99,7 +110,7 @@ impl Deed {
     pub(super) fn operator(rng: &mut Rng) -> Self {
         let (unit, text) = (rng.below(1 << 20), rng.below(3));
         let who = Who::Machine(rng.below(1 << 20));
-        match rng.below(12) {
+        match rng.below(13) {
             0..=2 => Self::Submit { unit, text, desired: DesiredState::Launched },
             3 => Self::Submit { unit, text, desired: DesiredState::Loaded },
             4 => Self::Desire { unit, desired: DesiredState::Launched },
@@ -108,6 +119,10 @@ impl Deed {
             7 => Self::Restart { unit },
             8 => Self::Destroy { unit },
             9 => Self::Resubmit { unit, text },
+            10 => match rng.chance(50) {
+                true => Self::Leave(who, rng.millis(1_000, 20_000)),
+                false => Self::Forget(who),
+            },
             _ => match rng.below(4) {
                 0 => Self::Cordon(who),
                 1 => Self::Drain(who),
@@ -122,7 +137,7 @@ impl Deed {
         let n = rng.below(1 << 20);
         let who = if rng.chance(30) { Who::Leader } else { Who::Machine(n) };
         let unit = rng.below(1 << 20);
-        match rng.below(16) {
+        match rng.below(18) {
             0 => Self::PowerLoss(who, rng.millis(1_000, 40_000)),
             1 => Self::Kill(who, rng.millis(50, 15_000)),
             2 | 3 => Self::Die { who, after: rng.below(30), again: rng.millis(100, 8_000) },
@@ -144,6 +159,12 @@ impl Deed {
                 _ => Self::Heal(who),
             },
             14 => Self::SetClock(who, i64::try_from(rng.below(2_000_000_000)).unwrap_or(0) - 1_000_000_000),
+            15 => match rng.below(4) {
+                0 => Self::CutMost(cut(rng)),
+                1 => Self::Elsewhere,
+                _ => Self::Home,
+            },
+            16 => Self::MendAll,
             _ => Self::Bus(who),
         }
     }
@@ -202,6 +223,15 @@ impl World {
                     self.connect(n, Connection::Up);
                 }
             }
+            Deed::CutMost(how) => {
+                let most = (0..self.machines.len()).filter(|n| n % 3 != 0);
+                most.collect::<Vec<_>>().into_iter().for_each(|n| self.connect(n, how));
+            }
+            Deed::MendAll => self.mend_all(),
+            Deed::Leave(who, again) => self.leave(self.find(who), again),
+            Deed::Forget(who) => self.forget(self.find(who)),
+            Deed::Elsewhere => self.go_elsewhere(),
+            Deed::Home => self.go_home(),
             Deed::Outage(how) => self.set_outage(Some(how)),
             Deed::OutageEnds => self.set_outage(None),
             Deed::Call(who, fault) => self.inject(self.find(who), fault),
@@ -214,9 +244,12 @@ impl World {
                 self.trouble(who, unit(n)).broken.insert(unit(n).clone());
             }
             Deed::Slow { who, unit: n, time } => {
-                let systemd = self.trouble(who, unit(n));
+                // There where it is, and at once.
+                let listed = self.truth.listed(unit(n)).next().map(|(id, _)| number(id));
+                let systemd = self.trouble(listed.map_or(who, Who::Machine), unit(n));
                 systemd.slow_start.insert(unit(n).clone(), time);
                 systemd.slow_stop.insert(unit(n).clone(), time);
+                self.change(unit(n), "restart", |record| record.restarts += 1);
             }
             Deed::Heal(who) => self.heal(self.find(who)),
             Deed::Bus(who) => self.restart_bus(self.find(who)),

@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use fleet_agent::Event;
+use fleet_registry::Key;
 use fleet_registry::loopback::{Connection, Fault};
-use fleet_registry::store::Request;
+use fleet_registry::memory::Memory;
+use fleet_registry::record::{ClusterId, ClusterRecord, Extra, FORMAT, Record, ScheduleRecord};
+use fleet_registry::store::{Operation, PutRequest, Request, TxnRequest};
 
 use super::world::World;
 
@@ -15,6 +20,7 @@ impl World {
         machine.systemd.forget_callers();
         machine.waiting.clear();
         (machine.fleetd, machine.fate, machine.paused_until) = (None, None, None);
+        machine.leaving = None;
         // Not before the power is back: until then its clock stands still.
         machine.starts_at = Some((self.now + again).max(machine.clock.booted()));
         machine.disturb(self.now + again);
@@ -67,6 +73,69 @@ impl World {
         // What its watches had to tell meanwhile.
         machine.news = true;
         self.touch(n);
+    }
+
+    /// Every link works again.
+    pub(super) fn mend_all(&mut self) {
+        for n in 0..self.machines.len() {
+            if self.machines[n].connection != Connection::Up {
+                self.connect(n, Connection::Up);
+            }
+        }
+    }
+
+    /// fleetd is stopped for good: it gives back what it can, and ends.
+    pub(super) fn leave(&mut self, n: usize, again: Duration) {
+        let machine = &mut self.machines[n];
+        if machine.awake().is_none() || machine.leaving.is_some() {
+            return;
+        }
+        machine.leaving = Some(again);
+        machine.disturb(self.now);
+        self.touch(n);
+        self.say(n, format_args!("fleetd is stopped for good"));
+        self.agent(n, Event::Leave);
+    }
+
+    /// The store's address leads to the store of another cluster, which has empty schedules for all these machines.
+    pub(super) fn go_elsewhere(&mut self) {
+        if self.own.is_some() {
+            return;
+        }
+        let mut other = Memory::new(self.seed ^ 0xf0e1);
+        let put = |key: &Key, value: Bytes| Operation::Put(PutRequest::new(self.layout.encode(key), value));
+        let id = ClusterId("another".to_owned());
+        let cluster = ClusterRecord { v: FORMAT, id, created: 0, extra: Extra::new() };
+        let mut success = vec![put(&Key::Cluster, cluster.encode())];
+        for machine in &self.machines {
+            let (units, leaving) = Default::default();
+            let empty = ScheduleRecord { v: FORMAT, generation: 1_000_000, units, leaving, extra: Extra::new() };
+            success.push(put(&Key::Schedule(machine.id.clone()), empty.encode()));
+        }
+        let written = other.apply(self.now, Request::Txn(TxnRequest { success, ..TxnRequest::default() }));
+        self.check(written.map(|_| ()).map_err(|error| error.to_string()));
+        self.timeline.push(self.now, "store", format_args!("another cluster's"));
+        let own = self.change_store(other);
+        self.own = Some(own);
+    }
+
+    /// It leads to the own store again.
+    pub(super) fn go_home(&mut self) {
+        if let Some(own) = self.own.take() {
+            self.timeline.push(self.now, "store", format_args!("their own again"));
+            self.change_store(own);
+        }
+    }
+
+    /// Puts another store in place of this one; watches break.
+    fn change_store(&mut self, other: Memory) -> Memory {
+        for n in 0..self.machines.len() {
+            self.machines[n].link.break_watches(&mut self.memory, self.now);
+            self.touch(n);
+        }
+        self.reality.outage_changed = self.now;
+        self.forget_watchers();
+        std::mem::replace(&mut self.memory, other)
     }
 
     /// This befalls the machine's next call.

@@ -174,12 +174,26 @@ impl World {
             Owed::Agent(Effect::Log(report)) => self.say(n, format_args!("agent: {report}")),
             Owed::Session(SessionEffect::Ended)
             | Owed::Engine(EngineEffect::Status(_) | EngineEffect::Resigned)
-            | Owed::Agent(Effect::Ready | Effect::Left) => {}
+            | Owed::Agent(Effect::Ready) => {}
+            Owed::Agent(Effect::Left) => self.left(n),
         }
     }
 
-    /// Holds a leader to what it says.
+    /// fleetd has given back what it could: it ends, and its lease with it if nothing is left here.
+    fn left(&mut self, n: usize) {
+        let again = self.machines[n].leaving.unwrap_or_default();
+        self.engine(n, EngineEvent::Resign);
+        if self.machines[n].disk.units.is_empty() {
+            self.session(n, SessionInput::Stop);
+        }
+        self.kill(n, again);
+    }
+
+    /// Holds a leader of this cluster to what it says.
     fn reported(&mut self, report: &Report) {
+        if self.own.is_some() {
+            return;
+        }
         match report {
             Report::Lost { machine } => {
                 if let Some(machine) = self.machines.get(number(machine)) {

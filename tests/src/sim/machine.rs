@@ -71,6 +71,8 @@ pub(super) struct Machine {
     /// Stopped, as by a debugger, until then.
     pub(super) paused_until: Option<Mono>,
     pub(super) waiting: Vec<Waiting>,
+    /// fleetd is being stopped for good, and started again after that.
+    pub(super) leaving: Option<Duration>,
     /// After so many more effects this happens.
     pub(super) fate: Option<(usize, Fate)>,
     /// When something last befell this machine that does not befall all.
@@ -95,6 +97,7 @@ impl Machine {
             starts_at: None,
             paused_until: None,
             waiting: Vec::new(),
+            leaving: None,
             fate: None,
             disturbed: Mono::ZERO,
             lives: 0,

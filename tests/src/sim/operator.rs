@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use fleet_registry::record::{ContentRecord, FORMAT, OperatorRecord, Record, UnitRecord};
-use fleet_registry::store::{DeleteRequest, Operation, PutRequest, Request, TxnRequest};
+use fleet_registry::store::{DeleteRequest, Operation, PutRequest, Request, TxnRequest, prefix_end};
 use fleet_registry::{Key, Layout};
 use fleet_units::{DesiredState, UnitFile, UnitName};
 
@@ -38,6 +39,10 @@ pub(super) fn names(count: usize) -> Vec<UnitName> {
 impl World {
     fn write(&mut self, success: Vec<Operation>) {
         let request = Request::Txn(TxnRequest { success, ..TxnRequest::default() });
+        if self.own.is_some() {
+            // Their API servers refuse another cluster's store.
+            return;
+        }
         let result = self.memory.apply(self.now, request).map(|_| ()).map_err(|e| format!("an operator's write: {e}"));
         self.check(result);
         self.drain(Writer::Operator);
@@ -100,5 +105,20 @@ impl World {
         let what = format_args!("{id}: cordoned {cordoned}, draining {draining}, metadata {metadata:?}");
         self.timeline.push(self.now, "operator", what);
         self.write(vec![Self::put(&self.layout, &Key::Operator(id), &record)]);
+    }
+
+    /// Gives up a machine, if it is absent: what it wrote is deleted, and what was written for it.
+    pub(super) fn forget(&mut self, n: usize) {
+        let id = self.machines[n].id.clone();
+        if self.truth.present.contains_key(&id) || self.own.is_some() {
+            return;
+        }
+        self.timeline.push(self.now, "operator", format_args!("forget {id}"));
+        let keys = [Key::Schedule(id.clone()), Key::Applied(id.clone())].map(|key| self.layout.encode(&key));
+        let single = keys.into_iter().map(|key| DeleteRequest { key, ..DeleteRequest::default() });
+        let prefix: Bytes = self.layout.states_of(&id).into();
+        let range_end = prefix_end(&prefix);
+        let states = DeleteRequest { key: prefix, range_end, ..DeleteRequest::default() };
+        self.write(single.chain([states]).map(Operation::Delete).collect());
     }
 }

@@ -101,7 +101,7 @@ impl World {
         let elsewhere = self.reality.running.iter().filter(|(other, units)| **other != n && units.contains_key(unit));
         for (other, _) in elsewhere {
             let other = &self.machines[*other].id;
-            if !self.truth.is_excused(other) {
+            if !self.truth.is_excused(other) && !self.truth.is_orphan(other, unit) {
                 return Err(format!("invariant 2: {unit} starts on {}, and runs on {other}", self.machines[n].id));
             }
         }
@@ -137,7 +137,10 @@ impl World {
         let calm = machine.disturbed.max(self.reality.outage_changed) + CALM <= since;
         let takes_part = self.truth.present.get(&machine.id).is_some_and(|record| !record.catching_up);
         let steady = self.truth.returned.get(&machine.id).is_none_or(|at| *at + CALM <= since);
-        let usable = machine.connection == Connection::Up && self.outage.is_none() && machine.disk.error.is_none();
+        let usable = machine.connection == Connection::Up
+            && self.outage.is_none()
+            && self.own.is_none()
+            && machine.leaving.is_none();
         calm && takes_part && steady && usable && machine.awake().is_some()
     }
 

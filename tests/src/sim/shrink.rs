@@ -5,9 +5,11 @@ use super::story::{Outcome, Story};
 /// Tellings that may be spent on it.
 const BUDGET: u32 = 400;
 
-/// A failure, by what comes before the first colon: "invariant 2".
-fn class(outcome: &Outcome) -> Option<&str> {
-    outcome.violation.as_ref().map(|what| what.split(':').next().unwrap_or(what))
+/// What kind of failure it is: its words without names and numbers.
+fn class(outcome: &Outcome) -> Option<String> {
+    let numberless = |word: &&str| !word.contains(|c: char| c.is_ascii_digit());
+    let words = |what: &String| what.split_whitespace().filter(numberless).take(6).collect::<Vec<_>>().join(" ");
+    outcome.violation.as_ref().map(words)
 }
 
 struct Shrinker {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fleet_registry::loopback::Connection;
+use fleet_registry::planted::Fault;
 use fleet_units::{DesiredState, MachineId, UnitName};
 
 use super::deed::{Deed, Step};
@@ -30,6 +31,8 @@ pub struct Story {
     pub units: usize,
     /// Of the things that happen, only these; all when there is none.
     pub keep: Option<Vec<usize>>,
+    /// A promise of the production code that is broken, to see that it is found.
+    pub planted: Option<Fault>,
 }
 
 /// How a story ended.
@@ -58,7 +61,7 @@ impl Story {
     /// The whole story of a seed.
     #[must_use]
     pub fn new(seed: u64, machines: usize) -> Self {
-        Self { seed, machines, units: machines, keep: None }
+        Self { seed, machines, units: machines, keep: None, planted: None }
     }
 
     fn kind(&self) -> Kind {
@@ -79,6 +82,8 @@ impl Story {
     /// Tells it.
     #[must_use]
     pub fn tell(&self) -> Outcome {
+        #[cfg(debug_assertions)]
+        fleet_registry::planted::plant(self.planted);
         // In every fifth, clocks run far worse than promised: leases are the store's, and everything must hold even so.
         let drift = if self.seed.is_multiple_of(5) { DRIFT.1 } else { DRIFT.0 };
         let mut world = World::new(self.seed, self.machines, drift);
@@ -120,7 +125,7 @@ impl Story {
     /// The line that tells it again.
     #[must_use]
     pub fn rerun(&self) -> String {
-        let Self { seed, machines, units, keep } = self;
+        let Self { seed, machines, units, keep, .. } = self;
         let keep = keep.as_ref().map(|keep| {
             let numbers: Vec<String> = keep.iter().map(ToString::to_string).collect();
             format!("SIM_UNITS={units} SIM_KEEP={} ", numbers.join(","))
@@ -204,9 +209,11 @@ fn end(world: &mut World) {
     if world.outage.is_some() {
         world.set_outage(None);
     }
+    world.go_home();
+    world.mend_all();
     for n in 0..world.machines.len() {
-        if world.machines[n].connection != Connection::Up {
-            world.connect(n, Connection::Up);
+        if world.machines[n].leaving.is_some() {
+            world.kill(n, Duration::from_secs(1));
         }
         world.machines[n].link.clear_faults();
         world.machines[n].fate = None;

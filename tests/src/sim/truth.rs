@@ -56,6 +56,8 @@ pub(super) struct Truth {
     pub(super) news: Vec<News>,
     /// Every schedule that a machine was ever given, oldest first.
     pub(super) schedules: BTreeMap<MachineId, Vec<ScheduleRecord>>,
+    /// The same, of machines that were given up.
+    forgotten: BTreeMap<MachineId, Vec<ScheduleRecord>>,
     pub(super) applied: BTreeMap<MachineId, u64>,
     pub(super) leader: Option<MachineId>,
     pub(super) units: BTreeMap<UnitName, (i64, UnitRecord)>,
@@ -89,6 +91,12 @@ impl Truth {
     /// The schedule that a machine has now.
     pub(super) fn schedule(&self, machine: &MachineId) -> Option<&ScheduleRecord> {
         self.schedules.get(machine)?.last()
+    }
+
+    /// Every schedule that a machine was ever given, oldest first.
+    fn history(&self, machine: &MachineId) -> impl Iterator<Item = &ScheduleRecord> + use<'_> {
+        let all = [self.forgotten.get(machine), self.schedules.get(machine)];
+        all.into_iter().flatten().flatten()
     }
 
     /// The machines whose schedule lists a unit.
@@ -136,10 +144,18 @@ impl Truth {
             }
             Some(Key::Machine(id)) => self.machine_changed(now, id, decode(event)?),
             Some(Key::Schedule(id)) => {
-                self.check_writer(writer, machines, &id)?;
                 match decode::<ScheduleRecord>(event)? {
-                    Some(record) => self.schedule_changed(&id, record, given)?,
-                    None => _ = self.schedules.remove(&id),
+                    Some(record) => {
+                        self.check_writer(writer, machines, &id)?;
+                        self.schedule_changed(&id, record, given)?;
+                    }
+                    None if writer == Writer::Operator => {
+                        // A person gave it up, and all that it had.
+                        let old = self.schedules.remove(&id).unwrap_or_default();
+                        self.forgotten.entry(id.clone()).or_default().extend(old);
+                        self.take_for_lost(&id);
+                    }
+                    None => return Err(format!("invariant 3: the schedule of {id} was deleted by {writer:?}")),
                 }
             }
             Some(Key::Applied(id)) => {
@@ -174,7 +190,8 @@ impl Truth {
                 self.excused.insert(id.clone());
             }
             Some(record) => {
-                if self.absent.remove(&id).is_some() || !self.present.contains_key(&id) {
+                // One that never knew that it was gone, or another fleetd there, catches up as well.
+                if self.absent.remove(&id).is_some() || record.catching_up {
                     self.returned.insert(id.clone(), now);
                 }
                 self.lost.remove(&id);
@@ -219,6 +236,11 @@ impl Truth {
         Ok(())
     }
 
+    /// Whether a machine says of a unit that runs there that no record knows it, as of one that was given up alive.
+    pub(super) fn is_orphan(&self, id: &MachineId, unit: &UnitName) -> bool {
+        self.states.get(&(id.clone(), unit.clone())).is_some_and(|state| state.extra.contains_key("orphan"))
+    }
+
     /// Whether what this machine runs counts for nothing: its lease was lost, and it has not caught up since.
     pub(super) fn is_excused(&self, id: &MachineId) -> bool {
         self.excused.contains(id)
@@ -249,7 +271,7 @@ impl Truth {
             return Err(format!("invariant 2: {unit} is given to {machine}, and {other} has not given it back"));
         }
         for other in machines.iter().filter(|other| other.id != *machine && other.systemd.may_run(unit)) {
-            if !self.excused.contains(&other.id) {
+            if !self.excused.contains(&other.id) && !self.is_orphan(&other.id, unit) {
                 return Err(format!("invariant 2: {unit} is given to {machine}, and runs on {}", other.id));
             }
         }
@@ -274,8 +296,7 @@ impl Truth {
     /// Invariant 2: an agent starts what the newest schedule that it knows lists.
     fn check_newest(&self, machine: &Machine, unit: &UnitName) -> Result<(), String> {
         let known = machine.fleetd.as_ref().and_then(|fleetd| fleetd.agent.status().generation);
-        let all = self.schedules.get(&machine.id).map(Vec::as_slice).unwrap_or_default();
-        let newest = all.iter().rev().find(|schedule| Some(schedule.generation) == known);
+        let newest = self.history(&machine.id).filter(|schedule| Some(schedule.generation) == known).last();
         let lists = newest.and_then(|schedule| schedule.units.get(unit)).is_some_and(|a| a.target == Target::Launched);
         match lists {
             true => Ok(()),
@@ -288,14 +309,13 @@ impl Truth {
         if job != Job::Stop {
             self.check_newest(machine, unit)?;
         }
-        let acknowledged = self.applied.get(&machine.id).copied().unwrap_or(0);
-        let all = self.schedules.get(&machine.id).map(Vec::as_slice).unwrap_or_default();
-        let known = || all.iter().filter(|s| s.generation >= acknowledged).map(|s| s.units.get(unit));
+        let acknowledged = self.applied.get(&machine.id).copied().unwrap_or(0).max(machine.disk.memory.acknowledged);
+        let known = || self.history(&machine.id).filter(|s| s.generation >= acknowledged).map(|s| s.units.get(unit));
         let id = &machine.id;
         if job != Job::Stop && !known().any(|a| a.is_some_and(|a| a.target == Target::Launched)) {
             return Err(format!("invariant 10: {id} starts {unit}, which no schedule since {acknowledged} lists"));
         }
-        if job == Job::Start || !machine.systemd.is_active(unit) {
+        if job == Job::Start || !machine.systemd.is_active(unit) || machine.leaving.is_some() {
             return Ok(());
         }
         let Some(note) = machine.disk.units.get(unit).and_then(|found| found.note.as_ref().ok()) else {

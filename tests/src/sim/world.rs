@@ -32,6 +32,8 @@ pub(super) struct World {
     pub(super) reality: Reality,
     /// What befalls the store as a whole.
     pub(super) outage: Option<Connection>,
+    /// The own store, while another stands in its place.
+    pub(super) own: Option<Memory>,
     /// What is being done was decided before fleetd was paused.
     pub(super) owed: bool,
     /// Steps that state machines took.
@@ -74,6 +76,7 @@ impl World {
             truth: Truth::default(),
             reality: Reality::default(),
             outage: None,
+            own: None,
             owed: false,
             steps: 0,
             violation: None,
@@ -173,6 +176,11 @@ impl World {
         self.touched.insert(n);
     }
 
+    /// No watch is open any more.
+    pub(super) fn forget_watchers(&mut self) {
+        self.watchers.clear();
+    }
+
     /// A watch may have been opened.
     pub(super) fn learn_watchers(&mut self, n: usize) {
         self.watchers.extend(self.machines[n].link.watchers().map(|watcher| (watcher, n)));
@@ -181,7 +189,7 @@ impl World {
     /// Reads what changed in the store, and checks it.
     pub(super) fn drain(&mut self, writer: Writer) {
         let revision = self.memory.header().revision;
-        if revision == self.seen {
+        if revision == self.seen || self.own.is_some() {
             return;
         }
         self.seen = revision;

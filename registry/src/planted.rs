@@ -1,0 +1,89 @@
+//! Faults that are planted on purpose, to see that the simulator finds them.
+//!
+//! A line of production code that keeps a promise asks [`is`] whether it is to be broken. Only a build with debug
+//! assertions can be asked to break anything, and only the thread that called [`plant`]; in every other build, and so in
+//! everything that is installed, [`is`] is the constant `false` and the compiler drops what depends on it. A Cargo
+//! feature would do the same, but features unify: one test that asked for it would compile the workspace twice, and would
+//! plant the faults in whatever else is built beside it.
+
+/// A promise that is broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// Schedules are written without comparing the leader's key.
+    NoFence,
+    /// An engine takes a unit for given back as soon as it is off the schedule.
+    NoWaitForStop,
+    /// An agent acknowledges before the stop job has finished.
+    EarlyAcknowledgement,
+    /// A lease counts from the arrival of an answer, not from the sending of its request.
+    LeaseFromReceipt,
+    /// An agent believes in its lease until it is told otherwise.
+    LeaseWithoutClock,
+    /// An agent accepts a schedule older than the one that it carried out.
+    OldGeneration,
+    /// An agent takes an absent schedule for an empty one.
+    AbsentIsEmpty,
+    /// A leader decides before its mirror is complete.
+    IncompleteMirror,
+    /// The brake never goes on.
+    NoBrake,
+    /// Absence is believed whatever one's own session says of the store.
+    NoEvidence,
+    /// A machine that returns takes part before it has caught up.
+    NoCatchingUp,
+    /// A watch that broke is opened from now on, and not from where it ended.
+    WatchFromNow,
+    /// A write of unknown outcome is taken to have failed.
+    UnknownIsFailed,
+    /// An agent obeys the store of another cluster.
+    ForeignStore,
+    /// An agent that starts restarts what runs.
+    AdoptionRestarts,
+    /// Units of a machine are worked at one after the other.
+    OneAtATime,
+    /// The next leader does not know which units are still to be given back.
+    LeavingForgotten,
+    /// Taking units from a lost machine does not compare that it is still absent.
+    NoAbsenceCompare,
+    /// The last state of a unit that changes often is not written.
+    StaleStates,
+}
+
+#[cfg(debug_assertions)]
+mod cell {
+    use std::cell::Cell;
+
+    use super::Fault;
+
+    thread_local! {
+        static PLANTED: Cell<Option<Fault>> = const { Cell::new(None) };
+    }
+
+    /// Plants a fault for this thread, or none.
+    pub fn plant(fault: Option<Fault>) {
+        PLANTED.set(fault);
+    }
+
+    /// Whether this promise is to be broken.
+    #[must_use]
+    pub fn is(fault: Fault) -> bool {
+        PLANTED.get() == Some(fault)
+    }
+}
+
+#[cfg(not(debug_assertions))]
+mod cell {
+    use super::Fault;
+
+    /// Whether this promise is to be broken: never.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is(_: Fault) -> bool {
+        false
+    }
+}
+
+#[cfg(debug_assertions)]
+pub use cell::plant;
+
+pub use cell::is;
