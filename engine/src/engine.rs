@@ -249,9 +249,8 @@ impl Engine {
                 self.absence.present_before(id);
             } else {
                 let known = self.view.schedules.contains_key(id);
-                let holds_units = !known
-                    || facts::holds_units(&self.view, &self.digests, id)
-                    || facts::owes_units(&self.view, id);
+                let holds_units =
+                    !known || facts::holds_units(&self.view, &self.digests, id) || facts::owes_units(&self.view, id);
                 self.absence.absent_before(now, id, holds_units);
             }
         }

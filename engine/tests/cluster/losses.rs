@@ -6,7 +6,6 @@ use fleet_engine::Report;
 use fleet_registry::Key;
 use fleet_registry::loopback::Connection;
 use fleet_registry::record::BrakeRecord;
-use fleet_units::DesiredState;
 
 use crate::rig::{Rig, TTL, machine};
 
@@ -320,29 +319,4 @@ fn machines_that_say_that_they_leave_are_no_loss() {
     for n in 0..6 {
         assert_eq!(rig.running(&format!("u{n}.service")), [leader.as_str()], "{:#?}", rig.log());
     }
-}
-
-#[test]
-fn what_an_absent_machine_has_not_given_back_is_not_free_for_the_next_leader_either() {
-    let mut rig = old(&["m1", "m2", "m3"]);
-    let id = follower(&mut rig);
-    rig.start("a.service", &format!("MachineID={id}"));
-    rig.settle();
-    assert_eq!(rig.running("a.service"), [id.as_str()]);
-    // It is told to stop the unit, and does not hear of it; nobody keeps a lease.
-    rig.connect(&id, Connection::Silent);
-    rig.desire("a.service", DesiredState::Inactive);
-    rig.run(second() / 2);
-    for name in ["m1", "m2", "m3"] {
-        rig.connect(name, Connection::Silent);
-    }
-    rig.run(TTL * 2);
-    rig.start("a.service", "");
-    for name in ["m1", "m2", "m3"].into_iter().filter(|name| *name != id) {
-        rig.connect(name, Connection::Up);
-    }
-    rig.run(TTL / 2);
-    assert_eq!(rig.listed("a.service"), [""; 0], "it may run on {id} still, which may be about to come back");
-    rig.connect(&id, Connection::Up);
-    rig.until(TTL, "it is given back, and runs", |rig| rig.running("a.service").len() == 1);
 }

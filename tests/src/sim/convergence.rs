@@ -100,7 +100,8 @@ fn machine_settled(truth: &Truth, machine: &Machine) -> Result<(), String> {
             return Err(format!("{unit} is {target:?} on {id}, and runs: {runs}"));
         }
         let note = machine.disk.units.get(unit).and_then(|found| found.note.as_ref().ok());
-        if runs && note.is_none_or(|note| note.uid != assignment.uid || note.content != assignment.content) {
+        let given = (assignment.uid, &assignment.content, assignment.restarts);
+        if runs && note.is_none_or(|note| (note.uid, &note.content, note.restarts) != given) {
             return Err(format!("{unit} on {id} is not the one that is wanted yet"));
         }
         let active = truth.states.get(&(id.clone(), unit.clone())).map(|state| state.active.as_str());

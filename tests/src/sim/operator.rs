@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use fleet_registry::record::{ContentRecord, FORMAT, OperatorRecord, Record, UnitRecord};
 use fleet_registry::store::{DeleteRequest, Operation, PutRequest, Request, TxnRequest, prefix_end};
 use fleet_registry::{Key, Layout};
@@ -116,7 +115,7 @@ impl World {
         self.timeline.push(self.now, "operator", format_args!("forget {id}"));
         let keys = [Key::Schedule(id.clone()), Key::Applied(id.clone())].map(|key| self.layout.encode(&key));
         let single = keys.into_iter().map(|key| DeleteRequest { key, ..DeleteRequest::default() });
-        let prefix: Bytes = self.layout.states_of(&id).into();
+        let prefix = self.layout.states_of(&id);
         let range_end = prefix_end(&prefix);
         let states = DeleteRequest { key: prefix, range_end, ..DeleteRequest::default() };
         self.write(single.chain([states]).map(Operation::Delete).collect());
