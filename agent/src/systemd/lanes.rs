@@ -5,7 +5,7 @@
 //! starts at once). Jobs beyond a bound wait here instead. Starts and stops have a bound each, so that starts which
 //! hang hold up no stop.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use fleet_units::UnitName;
 
@@ -33,20 +33,43 @@ struct Lane {
 pub(super) struct Lanes {
     starts: Lane,
     stops: Lane,
+    /// Which unit each waiting job is of.
+    waiting: BTreeMap<UnitName, Op>,
 }
 
 impl Lanes {
-    /// Takes a job in, and gives it back if there is room for it.
+    /// Takes the job of a unit out that still waits for room. Whoever asks for another one means that instead: a start
+    /// that came to its turn after the stop that was asked for later would undo it.
+    pub(super) fn supersede(&mut self, unit: &UnitName) -> Option<Op> {
+        let op = self.waiting.remove(unit)?;
+        for lane in [&mut self.starts, &mut self.stops] {
+            lane.waiting.retain(|go| go.op != op);
+        }
+        Some(op)
+    }
+
+    /// Takes a job in, and gives it back if there is room for it. No other job of that unit waits.
     pub(super) fn enter(&mut self, go: Go) -> Option<Go> {
+        self.waiting.insert(go.unit.clone(), go.op);
         let lane = if go.job == Job::Stop { &mut self.stops } else { &mut self.starts };
         lane.waiting.push_back(go);
-        lane.next()
+        let next = lane.next();
+        self.gone(next)
     }
 
     /// A job has ended, or was never taken: the one that has its room now.
     pub(super) fn leave(&mut self, op: Op) -> Option<Go> {
-        let mut lanes = [&mut self.starts, &mut self.stops].into_iter();
-        lanes.find_map(|lane| lane.under_way.remove(&op).then(|| lane.next()).flatten())
+        let left =
+            [&mut self.starts, &mut self.stops].into_iter().find_map(|lane| lane.under_way.remove(&op).then_some(lane));
+        let next = left.and_then(Lane::next);
+        self.gone(next)
+    }
+
+    fn gone(&mut self, next: Option<Go>) -> Option<Go> {
+        if let Some(go) = &next {
+            self.waiting.remove(&go.unit);
+        }
+        next
     }
 }
 
@@ -63,8 +86,12 @@ impl Lane {
 mod tests {
     use super::*;
 
+    fn unit(number: u64) -> UnitName {
+        UnitName::parse(&format!("u{number}.service")).unwrap()
+    }
+
     fn go(number: u64, job: Job) -> Go {
-        Go { op: number, unit: UnitName::parse("a.service").unwrap(), job }
+        Go { op: number, unit: unit(number), job }
     }
 
     #[test]
@@ -80,6 +107,21 @@ mod tests {
         assert_eq!(lanes.leave(7), None, "it has left already");
         assert_eq!(lanes.leave(bound), Some(go(bound + 1, Job::Start)));
         assert_eq!(lanes.leave(0), None, "nothing waits");
+    }
+
+    #[test]
+    fn a_start_that_waits_for_room_does_not_come_after_the_stop_that_was_asked_for_later() {
+        let mut lanes = Lanes::default();
+        let bound = LANE as u64;
+        for number in 0..=bound {
+            lanes.enter(go(number, Job::Start));
+        }
+        let stop = Go { op: 9999, unit: unit(bound), job: Job::Stop };
+        assert_eq!(lanes.supersede(&stop.unit), Some(bound));
+        assert_eq!(lanes.enter(stop.clone()), Some(stop));
+        assert_eq!(lanes.supersede(&unit(bound)), None, "it waits no more");
+        assert_eq!(lanes.supersede(&unit(0)), None, "what was asked for is systemd's to replace");
+        assert_eq!(lanes.leave(0), None, "nothing is left to start");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One connection's worth of work with systemd.
 
 mod fence;
+mod resync;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -9,6 +10,8 @@ use std::time::Duration;
 use fleet_units::UnitName;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+
+use resync::{Resync, Why};
 
 use super::calls::Calls;
 use super::lanes::{Go, Lanes};
@@ -36,7 +39,9 @@ enum Done {
     Linked(Op, BTreeMap<UnitName, Result<bool, SystemdError>>),
     Unlinked(Op, BTreeMap<UnitName, Result<Residue, SystemdError>>),
     Reloaded(Op, Result<(), SystemdError>),
-    /// A job was queued, under this path.
+    /// A job of this unit was queued, under this path.
+    Asked(Op, UnitName, Result<String, SystemdError>),
+    /// One of the fence's was.
     Queued(Op, Result<String, SystemdError>),
     /// States of watched units and jobs under way, read because signals may have been missed.
     Resynced(Box<Resync>),
@@ -46,27 +51,6 @@ enum Done {
 
 /// How many signals had been taken in when systemd was asked: what a later one says is newer than the answer.
 type Asked = u64;
-
-/// What systemd says where signals may have been missed.
-struct Resync {
-    asked: Asked,
-    /// Why it was asked.
-    why: Why,
-    states: Result<BTreeMap<UnitName, UnitReport>, SystemdError>,
-    /// Jobs that were waited for when it was asked.
-    waited: Vec<String>,
-    /// Jobs that there are.
-    jobs: Result<BTreeSet<String>, SystemdError>,
-}
-
-/// Why systemd is asked anew.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Why {
-    /// It read its files anew, or executed itself anew.
-    Reloaded,
-    /// It is time to be sure.
-    Routine,
-}
 
 /// One connection's worth of work with systemd.
 pub(super) struct Session<'a> {
@@ -80,8 +64,11 @@ pub(super) struct Session<'a> {
     open: BTreeMap<Op, SystemdEffect>,
     /// Jobs asked for, and those that wait to be.
     lanes: Lanes,
-    /// Jobs under way, by path.
-    jobs: HashMap<String, Op>,
+    /// Units whose job was asked for and whose call is not answered yet, with what was asked for meanwhile: calls that are
+    /// under way at once may arrive in any order.
+    asking: BTreeMap<UnitName, VecDeque<Go>>,
+    /// Jobs under way, by path; systemd merges one into another of the same unit where it can.
+    jobs: HashMap<String, Vec<Op>>,
     /// Jobs that ended before their path was known.
     early: HashMap<String, String>,
     early_order: VecDeque<String>,
@@ -108,6 +95,7 @@ impl<'a> Session<'a> {
             done_rx: Some(done_rx),
             open: BTreeMap::new(),
             lanes: Lanes::default(),
+            asking: BTreeMap::new(),
             jobs: HashMap::new(),
             early: HashMap::new(),
             early_order: VecDeque::new(),
@@ -238,9 +226,13 @@ impl<'a> Session<'a> {
                 self.open.insert(op, effect);
             }
             SystemdEffect::Job { op, unit, job } => {
+                let superseded = self.lanes.supersede(unit);
                 let go = self.lanes.enter(Go { op: *op, unit: unit.clone(), job: *job });
                 self.open.insert(*op, effect);
                 self.ask_for(go);
+                if let Some(op) = superseded {
+                    self.job_ended(op, "canceled");
+                }
             }
             SystemdEffect::Fence { op, act } => {
                 self.ask_for_fence(*op, act.clone());
@@ -250,16 +242,43 @@ impl<'a> Session<'a> {
     }
 
     /// Asks for a job for which there is room.
-    fn ask_for(&self, go: Option<Go>) {
-        if let Some(Go { op, unit, job }) = go {
-            // Whoever asks for a start of what has failed wants it tried, whatever limit of starts it has hit.
-            let failed = self.reports.get(&unit).is_some_and(|report| report.active == "failed");
-            self.spawn(move |calls| async move {
-                if failed && job != Job::Stop {
-                    calls.reset_failed(&unit).await;
-                }
-                Done::Queued(op, calls.job(&unit, job).await)
-            });
+    fn ask_for(&mut self, go: Option<Go>) {
+        let Some(go) = go else { return };
+        match self.asking.get_mut(&go.unit) {
+            Some(behind) => behind.push_back(go),
+            None => {
+                self.asking.insert(go.unit.clone(), VecDeque::new());
+                self.call(go);
+            }
+        }
+    }
+
+    fn call(&self, Go { op, unit, job }: Go) {
+        // Whoever asks for a start of what has failed wants it tried, whatever limit of starts it has hit.
+        let failed = self.reports.get(&unit).is_some_and(|report| report.active == "failed");
+        self.spawn(move |calls| async move {
+            if failed && job != Job::Stop {
+                calls.reset_failed(&unit).await;
+            }
+            let result = calls.job(&unit, job).await;
+            Done::Asked(op, unit, result)
+        });
+    }
+
+    /// Whether calls are unanswered that queue a job.
+    fn expects_paths(&self) -> bool {
+        !self.asking.is_empty() || self.open.values().any(|effect| matches!(effect, SystemdEffect::Fence { .. }))
+    }
+
+    /// The call for a unit's job was answered: the next one may be made.
+    fn asked(&mut self, unit: &UnitName) {
+        match self.asking.get_mut(unit).and_then(VecDeque::pop_front) {
+            Some(next) => self.call(next),
+            None => _ = self.asking.remove(unit),
+        }
+        if !self.expects_paths() {
+            self.early.clear();
+            self.early_order.clear();
         }
     }
 
@@ -297,18 +316,20 @@ impl<'a> Session<'a> {
                 self.open.remove(&op);
                 self.send(SystemdEvent::Reloaded { op, result });
             }
-            Done::Queued(op, Ok(path)) => match self.early.remove(&path) {
-                Some(result) => self.job_ended(op, &result),
-                None => _ = self.jobs.insert(path, op),
-            },
-            Done::Queued(op, Err(error)) if self.is_fence(op) => self.fence_done(op, Err(error)),
-            Done::Queued(op, Err(error)) => {
+            Done::Asked(op, unit, Ok(path)) => {
+                self.queued(op, path);
+                self.asked(&unit);
+            }
+            Done::Queued(op, Ok(path)) => self.queued(op, path),
+            Done::Queued(op, Err(error)) => self.fence_done(op, Err(error)),
+            Done::Fence(op, result) => self.fence_done(op, result),
+            Done::Asked(op, unit, Err(error)) => {
+                self.asked(&unit);
                 if let Some((unit, _)) = self.close_job(op) {
                     let report = self.reports.get(&unit).cloned();
                     self.send(SystemdEvent::JobDone { op, unit, result: Err(error), report });
                 }
             }
-            Done::Fence(op, result) => self.fence_done(op, result),
             Done::Resynced(resync) => self.on_resynced(*resync),
             Done::Inspected(unit, asked, inspected) => {
                 self.inspecting -= 1;
@@ -325,6 +346,14 @@ impl<'a> Session<'a> {
                 }
                 self.inspect();
             }
+        }
+    }
+
+    /// A job is known by its path from now on, unless it has ended already.
+    fn queued(&mut self, op: Op, path: String) {
+        match self.early.get(&path).cloned() {
+            Some(result) => self.job_ended(op, &result),
+            None => self.jobs.entry(path).or_default().push(op),
         }
     }
 
@@ -360,57 +389,21 @@ impl<'a> Session<'a> {
                 }
             }
             Signal::Unit { .. } => {}
-            Signal::JobRemoved { job, result } => match self.jobs.remove(&job) {
-                Some(op) => self.job_ended(op, &result),
-                None => self.remember_early(job, result),
-            },
+            Signal::JobRemoved { job, result } => {
+                for op in self.jobs.remove(&job).unwrap_or_default() {
+                    self.job_ended(op, &result);
+                }
+                // One that was merged into it may not know yet that it was.
+                self.remember_early(job, result);
+            }
             Signal::Reloaded => self.resync(Why::Reloaded),
             Signal::Ended => {}
         }
     }
 
-    /// Asks anew how watched units are, and which jobs there are.
-    fn resync(&self, why: Why) {
-        let units: Vec<UnitName> = self.watched.iter().cloned().collect();
-        let (asked, waited): (_, Vec<String>) = (self.signals, self.jobs.keys().cloned().collect());
-        self.spawn(|calls| async move {
-            let (states, jobs) = futures::join!(calls.list(&units), calls.jobs());
-            Done::Resynced(Box::new(Resync { asked, why, states, waited, jobs }))
-        });
-    }
-
-    fn on_resynced(&mut self, resync: Resync) {
-        let missed = |what: &str| {
-            if resync.why == Why::Routine {
-                tracing::warn!("a signal of systemd's was missed, which is a bug: {what}");
-            }
-        };
-        for (unit, listed) in resync.states.unwrap_or_default() {
-            if self.watched.contains(&unit) && self.take_listed(&unit, resync.asked, &listed) {
-                missed(unit.as_str());
-                self.details.insert(unit);
-            }
-        }
-        let jobs = resync.jobs.unwrap_or_else(|_| resync.waited.iter().cloned().collect());
-        for path in resync.waited.iter().filter(|path| !jobs.contains(*path)) {
-            let Some(op) = self.jobs.remove(path) else { continue };
-            if self.is_fence(op) {
-                self.fence_done(op, Err(SystemdError::Disconnected("the end of its job was missed".into())));
-                continue;
-            }
-            let Some((unit, _)) = self.close_job(op) else { continue };
-            missed(path);
-            // How it ended is not known: the agent looks at what there is, and asks again.
-            let result = Err(SystemdError::Disconnected("the end of its job was missed".into()));
-            let report = self.reports.get(&unit).cloned();
-            self.send(SystemdEvent::JobDone { op, unit, result, report });
-        }
-        self.inspect();
-    }
-
     fn remember_early(&mut self, job: String, result: String) {
         // Only jobs of this agent matter, and only while one of its calls is unanswered.
-        if !self.open.values().any(|e| matches!(e, SystemdEffect::Job { .. } | SystemdEffect::Fence { .. })) {
+        if !self.expects_paths() {
             return;
         }
         self.early_order.push_back(job.clone());
@@ -427,10 +420,6 @@ impl<'a> Session<'a> {
             return self.fence_job_ended(op, result);
         }
         let Some((unit, job)) = self.close_job(op) else { return };
-        if self.open.is_empty() {
-            self.early.clear();
-            self.early_order.clear();
-        }
         if job != Job::Stop {
             self.details.insert(unit.clone());
             // What was started is loaded, whatever was wrong with a text that it had before.
