@@ -14,6 +14,7 @@ pub mod disk;
 mod fault;
 mod fleetd;
 mod machine;
+mod moves;
 mod operator;
 mod reality;
 mod rng;
@@ -21,6 +22,7 @@ mod shrink;
 mod story;
 pub mod systemd;
 mod timeline;
+mod trouble;
 mod truth;
 mod world;
 

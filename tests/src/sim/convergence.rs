@@ -6,19 +6,24 @@ use fleet_registry::record::{NoteKind, Target};
 use fleet_units::{DesiredState, UnitName};
 
 use super::machine::Machine;
+use super::operator::{MOVES, is_moved};
 use super::truth::{Truth, is_global};
 use super::world::World;
 
 impl World {
     /// What is not yet as it must be in the end.
     pub(super) fn unsettled(&self) -> Result<(), String> {
-        if self.truth.leader.is_none() || self.truth.brake {
+        if self.truth.leader.is_none() || self.truth.brake.is_some() {
             return Err("nobody leads, or the brake is on".to_owned());
         }
         for machine in &self.machines {
             machine_settled(&self.truth, machine)?;
         }
         for (unit, (_, record)) in &self.truth.units {
+            if self.machines.iter().any(|machine| machine.systemd.hangs(unit)) {
+                // One unit's trouble is its own: all others come to rest.
+                continue;
+            }
             self.unit_settled(unit, record.desired)?;
         }
         for (id, all) in &self.truth.schedules {
@@ -70,7 +75,14 @@ fn machine_settled(truth: &Truth, machine: &Machine) -> Result<(), String> {
     }
     let record = truth.present.get(id).ok_or_else(|| format!("{id} is not present"))?;
     let schedule = truth.schedule(id).ok_or_else(|| format!("{id} has no schedule"))?;
-    if record.catching_up || truth.applied.get(id) != Some(&schedule.generation) {
+    // What stops for good is acknowledged by name, with everything else that has stopped, once anyone waits for that.
+    let hangs = machine.systemd.active().any(|(unit, _)| machine.systemd.hangs(unit));
+    if hangs && record.catching_up {
+        // A fleetd that was started anew, or lost its lease, meanwhile waits for that stop before it starts anything.
+        return Ok(());
+    }
+    let acknowledged = truth.applied.get(id) == Some(&schedule.generation);
+    if record.catching_up || !(acknowledged || hangs) {
         return Err(format!(
             "{id} has acknowledged {:?} of {}, and catches up: {}",
             truth.applied.get(id),
@@ -89,11 +101,20 @@ fn machine_settled(truth: &Truth, machine: &Machine) -> Result<(), String> {
         if meant != given {
             return Err(format!("{id} is given {unit} as {given:?}, and it is {meant:?}"));
         }
+        if machine.systemd.hangs(unit) {
+            continue;
+        }
         if truth.is_orphan(id, unit) {
             // One of the same name waits for a person to decide.
             continue;
         }
         let systemd = &machine.systemd;
+        if is_moved(unit) && systemd.has_failed(unit) {
+            let moves = truth.notes.get(unit).and_then(|note| note.failing.as_ref()).map_or(0, |failing| failing.moves);
+            if moves < MOVES {
+                return Err(format!("{unit} has failed on {id}, and was moved {moves} times only"));
+            }
+        }
         let runs = systemd.is_active(unit);
         let refused = systemd.refused.contains(unit);
         if !refused && (!systemd.is_linked(unit) || runs != (target == Target::Launched && !systemd.has_failed(unit))) {
@@ -110,7 +131,8 @@ fn machine_settled(truth: &Truth, machine: &Machine) -> Result<(), String> {
         }
     }
     let stranger = machine.systemd.active().map(|(unit, _)| unit).chain(machine.systemd.linked());
-    match stranger.into_iter().find(|unit| !schedule.units.contains_key(*unit) && !truth.is_orphan(id, unit)) {
+    let mut stranger = stranger.filter(|unit| !machine.systemd.hangs(unit));
+    match stranger.find(|unit| !schedule.units.contains_key(*unit) && !truth.is_orphan(id, unit)) {
         Some(unit) => Err(format!("{unit} is on {id}, which does not list it")),
         None => Ok(()),
     }

@@ -82,6 +82,7 @@ pub(super) enum Deed {
     Call(Who, Fault),
     BreakWatches(Who),
     Compact,
+    ReleaseBrake,
     Refuse {
         who: Who,
         unit: usize,
@@ -94,6 +95,17 @@ pub(super) enum Deed {
         who: Who,
         unit: usize,
         time: Duration,
+    },
+    /// systemd hangs there for good with the unit's stop, or with its start.
+    Hang {
+        who: Who,
+        unit: usize,
+        stop: bool,
+    },
+    /// Its start fails on so many of four machines.
+    BreakMost {
+        unit: usize,
+        of_four: usize,
     },
     /// What systemd did wrong there is over.
     Heal(Who),
@@ -110,7 +122,7 @@ impl Deed {
     pub(super) fn operator(rng: &mut Rng) -> Self {
         let (unit, text) = (rng.below(1 << 20), rng.below(3));
         let who = Who::Machine(rng.below(1 << 20));
-        match rng.below(13) {
+        match rng.below(14) {
             0..=2 => Self::Submit { unit, text, desired: DesiredState::Launched },
             3 => Self::Submit { unit, text, desired: DesiredState::Loaded },
             4 => Self::Desire { unit, desired: DesiredState::Launched },
@@ -123,6 +135,7 @@ impl Deed {
                 true => Self::Leave(who, rng.millis(1_000, 20_000)),
                 false => Self::Forget(who),
             },
+            11 => Self::ReleaseBrake,
             _ => match rng.below(4) {
                 0 => Self::Cordon(who),
                 1 => Self::Drain(who),
@@ -152,10 +165,12 @@ impl Deed {
             10 => Self::Call(who, call(rng)),
             11 => Self::BreakWatches(who),
             12 => Self::Compact,
-            13 => match rng.below(4) {
+            13 => match rng.below(7) {
                 0 => Self::Refuse { who, unit },
                 1 => Self::Break { who, unit },
                 2 => Self::Slow { who, unit, time: rng.millis(100, 30_000) },
+                3 => Self::Hang { who, unit, stop: rng.chance(50) },
+                4 | 5 => Self::BreakMost { unit, of_four: 1 + rng.below(3) },
                 _ => Self::Heal(who),
             },
             14 => Self::SetClock(who, i64::try_from(rng.below(2_000_000_000)).unwrap_or(0) - 1_000_000_000),
@@ -251,6 +266,9 @@ impl World {
                 systemd.slow_stop.insert(unit(n).clone(), time);
                 self.change(unit(n), "restart", |record| record.restarts += 1);
             }
+            Deed::Hang { who, unit: n, stop } => self.hang(self.find(who), unit(n), stop),
+            Deed::BreakMost { unit: n, of_four } => self.break_most(unit(n), n, of_four),
+            Deed::ReleaseBrake => self.release_brake(),
             Deed::Heal(who) => self.heal(self.find(who)),
             Deed::Bus(who) => self.restart_bus(self.find(who)),
             Deed::SetClock(who, millis) => {
@@ -270,16 +288,5 @@ impl World {
         let n = self.find(who);
         self.reality.trouble(self.now, n, unit.clone());
         &mut self.machines[n].systemd
-    }
-
-    /// What the machine's systemd did wrong is over; what it refuses to link it refuses for good: the file is at fault.
-    pub(super) fn heal(&mut self, n: usize) {
-        let systemd = &mut self.machines[n].systemd;
-        let broken = std::mem::take(&mut systemd.broken).into_iter();
-        let slow = std::mem::take(&mut systemd.slow_start).into_keys();
-        for unit in broken.chain(slow) {
-            self.reality.trouble(self.now, n, unit);
-        }
-        self.machines[n].systemd.slow_stop.clear();
     }
 }

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use fleet_registry::record::{ContentRecord, FORMAT, OperatorRecord, Record, UnitRecord};
+use fleet_registry::record::{BrakeRecord, ContentRecord, FORMAT, OperatorRecord, Record, UnitRecord};
 use fleet_registry::store::{DeleteRequest, Operation, PutRequest, Request, TxnRequest, prefix_end};
 use fleet_registry::{Key, Layout};
 use fleet_units::{DesiredState, UnitFile, UnitName};
 
 use super::truth::Writer;
 use super::world::World;
+
+/// How often units that ask for it are moved for failing.
+pub(super) const MOVES: u32 = 3;
 
 /// The text of a unit; what it says to fleet follows from its name.
 fn text(unit: &UnitName, version: usize) -> String {
@@ -18,14 +21,15 @@ fn text(unit: &UnitName, version: usize) -> String {
         "lone" => "Conflicts=lone-*".to_owned(),
         "zone" => format!("MachineMetadata=zone={}", ["a", "b", "c"][name.len() % 3]),
         "with" => format!("MachineOf={}", name.replacen("with", "plain", 1)),
+        "hop" => format!("OnFailure=move\nMaxMoves={MOVES}"),
         _ => return format!("[Service]\nExecStart=/bin/sleep {version}\n"),
     };
     format!("[Service]\nExecStart=/bin/sleep {version}\n[X-Fleet]\n{fleet}\n")
 }
 
-/// The units that a story is about: every third is plain, and the others are of all kinds.
+/// The units that a story is about: some are plain, and the others are of all kinds.
 pub(super) fn names(count: usize) -> Vec<UnitName> {
-    let kinds = ["plain", "zone", "plain", "lone", "plain", "with", "global"];
+    let kinds = ["plain", "zone", "hop", "lone", "plain", "with", "global"];
     let name = |n: usize| {
         let kind = kinds[n % kinds.len()];
         // A unit that follows another does so by its number.
@@ -33,6 +37,11 @@ pub(super) fn names(count: usize) -> Vec<UnitName> {
         UnitName::parse(&format!("{kind}-{number}.service")).expect("a unit name")
     };
     (0..count).map(name).collect()
+}
+
+/// Whether it asks to be moved for failing.
+pub(super) fn is_moved(unit: &UnitName) -> bool {
+    unit.as_str().starts_with("hop")
 }
 
 impl World {
@@ -104,6 +113,13 @@ impl World {
         let what = format_args!("{id}: cordoned {cordoned}, draining {draining}, metadata {metadata:?}");
         self.timeline.push(self.now, "operator", what);
         self.write(vec![Self::put(&self.layout, &Key::Operator(id), &record)]);
+    }
+
+    /// Releases the brake, if it is on.
+    pub(super) fn release_brake(&mut self) {
+        let Some(brake) = self.truth.brake.clone().filter(|brake| !brake.released) else { return };
+        self.timeline.push(self.now, "operator", format_args!("release the brake"));
+        self.write(vec![Self::put(&self.layout, &Key::Brake, &BrakeRecord { released: true, ..brake })]);
     }
 
     /// Gives up a machine, if it is absent: what it wrote is deleted, and what was written for it.

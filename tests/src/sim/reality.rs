@@ -148,7 +148,8 @@ impl World {
         let Promised { made, machine: n, unit, what } = promised;
         let Some(machine) = self.machines.get(*n) else { return Ok(()) };
         let id = &machine.id;
-        let troubled = self.reality.troubled.get(&(*n, unit.clone())).is_some_and(|at| *at + TROUBLED > *made);
+        let troubled = machine.systemd.hangs(unit)
+            || self.reality.troubled.get(&(*n, unit.clone())).is_some_and(|at| *at + TROUBLED > *made);
         if !self.is_healthy(*n, *made) {
             return Ok(());
         }

@@ -217,7 +217,7 @@ fn end(world: &mut World) {
         }
         world.machines[n].link.clear_faults();
         world.machines[n].fate = None;
-        world.heal(n);
+        world.heal_in_the_end(n);
         if world.truth.operators.contains(&world.machines[n].id) {
             world.operate(n, |_| {});
         }

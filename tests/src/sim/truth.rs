@@ -6,14 +6,17 @@ use std::time::Duration;
 use fleet_agent::Job;
 use fleet_registry::loopback::Connection;
 use fleet_registry::record::{
-    AppliedRecord, Assignment, LeaderRecord, MachineRecord, NoteRecord, Record, ScheduleRecord, StateRecord, Target,
-    UnitRecord,
+    AppliedRecord, Assignment, BrakeRecord, LeaderRecord, MachineRecord, NoteRecord, Record, ScheduleRecord,
+    StateRecord, Target, UnitRecord,
 };
 use fleet_registry::store::{Event, EventKind};
 use fleet_registry::{Key, Layout, Mono};
 use fleet_units::{MachineId, UnitName};
 
 use super::machine::{Machine, TTL};
+use super::moves::Moves;
+use super::operator::is_moved;
+use super::reality::number;
 
 /// An agent believes in its lease for so long after the store has ended it, where its clock is slow, as promised.
 const DRIFT: Duration = Duration::from_millis(10);
@@ -63,7 +66,8 @@ pub(super) struct Truth {
     pub(super) units: BTreeMap<UnitName, (i64, UnitRecord)>,
     pub(super) notes: BTreeMap<UnitName, NoteRecord>,
     pub(super) states: BTreeMap<(MachineId, UnitName), StateRecord>,
-    pub(super) brake: bool,
+    pub(super) brake: Option<BrakeRecord>,
+    moves: Moves,
     /// Machines of which operators said something.
     pub(super) operators: BTreeSet<MachineId>,
 }
@@ -139,7 +143,10 @@ impl Truth {
                 if writer != Writer::Operator {
                     return Err(format!("invariant 6: {unit} was changed by {writer:?}, not by an operator"));
                 }
-                let record = decode(event)?.map(|record| (event.kv.create_revision, record));
+                let record: Option<(i64, UnitRecord)> = decode(event)?.map(|r| (event.kv.create_revision, r));
+                if let Some((uid, record)) = &record {
+                    self.moves.wanted(&unit, *uid, record);
+                }
                 set(&mut self.units, unit, record);
             }
             Some(Key::Machine(id)) => self.machine_changed(now, id, decode(event)?),
@@ -147,6 +154,7 @@ impl Truth {
                 match decode::<ScheduleRecord>(event)? {
                     Some(record) => {
                         self.check_writer(writer, machines, &id)?;
+                        self.check_moves(machines, &id, &record)?;
                         self.schedule_changed(&id, record, given)?;
                     }
                     None if writer == Writer::Operator => {
@@ -173,8 +181,8 @@ impl Truth {
             Some(Key::State(id, unit)) => set(&mut self.states, (id, unit), decode(event)?),
             Some(Key::Operator(id)) => _ = self.operators.insert(id),
             Some(Key::Brake) => {
-                self.brake = event.kind == EventKind::Put;
-                if !self.brake {
+                self.brake = decode(event)?;
+                if self.brake.is_none() {
                     self.brake_off = now;
                 }
             }
@@ -234,6 +242,16 @@ impl Truth {
         }
         self.schedules.entry(id.clone()).or_default().push(record);
         Ok(())
+    }
+
+    /// `OnFailure=move` is bounded.
+    fn check_moves(&mut self, machines: &[Machine], id: &MachineId, new: &ScheduleRecord) -> Result<(), String> {
+        let well = self.present.get(id).is_some_and(|r| !r.leaving && !r.catching_up) && !self.operators.contains(id);
+        let Some(machine) = machines.get(number(id)).filter(|_| well) else { return Ok(()) };
+        let failed = |unit: &UnitName| is_moved(unit) && machine.systemd.has_failed(unit);
+        let old = self.schedules.get(id).and_then(|all| all.last()).into_iter().flat_map(|old| &old.units);
+        let taken = old.filter(|(unit, _)| !new.units.contains_key(*unit) && failed(unit));
+        taken.into_iter().try_for_each(|(unit, assignment)| self.moves.moved(unit, assignment))
     }
 
     /// Whether a machine says of a unit that runs there that no record knows it, as of one that was given up alive.
