@@ -26,7 +26,15 @@ const RECOUNT: u32 = 20;
 struct Sighting {
     /// Since when it is known at all.
     known_since: Mono,
+    /// Its record was written over with what cannot be read: that hangs on no lease, so its end is no lease's end.
+    is_garbled: bool,
     state: State,
+}
+
+impl Sighting {
+    fn new(known_since: Mono, state: State) -> Self {
+        Self { known_since, is_garbled: false, state }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +84,7 @@ pub(crate) struct Absence {
     /// How long the brake holds; zero is for ever.
     hold: Duration,
     evidence: Evidence,
-    /// After a restored store: absences count from here.
+    /// After a restored store, or a record that was put right by hand: absences count from here.
     outage_end: Option<Mono>,
     machines: BTreeMap<MachineId, Sighting>,
     /// The last linearizable read that succeeded: when it was sent, and when its answer came.
@@ -130,21 +138,33 @@ impl Absence {
 
     /// A machine is there.
     pub(crate) fn present(&mut self, now: Now, id: &MachineId) {
-        let sighting =
-            self.machines.entry(id.clone()).or_insert(Sighting { known_since: now.mono, state: State::Present });
+        let sighting = self.machines.entry(id.clone()).or_insert_with(|| Sighting::new(now.mono, State::Present));
         sighting.state = State::Present;
+        sighting.is_garbled = false;
+    }
+
+    /// A machine is there, by a record that cannot be read.
+    pub(crate) fn garbled(&mut self, id: &MachineId) {
+        if let Some(sighting) = self.machines.get_mut(id) {
+            sighting.is_garbled = true;
+        }
     }
 
     /// A machine that was there before this fleetd looked.
     pub(crate) fn present_before(&mut self, id: &MachineId) {
-        self.machines.insert(id.clone(), Sighting { known_since: Mono::ZERO, state: State::Present });
+        self.machines.insert(id.clone(), Sighting::new(Mono::ZERO, State::Present));
     }
 
-    /// A machine is there no more.
+    /// A machine is there no more. Where somebody removed what could not be read, its fleetd has a lease's time to write
+    /// its record again.
     pub(crate) fn gone(&mut self, now: Now, id: &MachineId) {
         let Some(sighting) = self.machines.get_mut(id) else { return };
         if sighting.state == State::Present {
             sighting.state = State::Held { since: now.mono, wall: now.wall };
+            if sighting.is_garbled {
+                self.outage_end = Some(now.mono);
+                self.read = None;
+            }
         }
     }
 
@@ -159,7 +179,7 @@ impl Absence {
     pub(crate) fn absent_before(&mut self, now: Now, id: &MachineId, holds_units: bool) {
         let (since, wall) = (now.mono, now.wall);
         let state = if holds_units { State::Held { since, wall } } else { State::Lost { since, wall, weighs: false } };
-        self.machines.entry(id.clone()).or_insert(Sighting { known_since: Mono::ZERO, state });
+        self.machines.entry(id.clone()).or_insert(Sighting::new(Mono::ZERO, state));
     }
 
     /// A machine that nobody knows any more.

@@ -247,6 +247,9 @@ impl Engine {
         for id in &knowledge::machines(&self.view) {
             if self.view.is_present(id) {
                 self.absence.present_before(id);
+                if self.view.is_unreadable(|| Key::Machine(id.clone())) {
+                    self.absence.garbled(id);
+                }
             } else {
                 let known = self.view.schedules.contains_key(id);
                 let holds_units =
@@ -311,7 +314,12 @@ impl Engine {
     fn unreadable_changed(&mut self, now: Now, key: Key, out: &mut Vec<EngineEffect>) {
         match key {
             Key::Unit(name) => self.with_leader(now, out, |leader, ground, _| leader.unit_changed(ground, &name)),
-            Key::Machine(id) => self.machine_changed(now, &id, true, false, out),
+            Key::Machine(id) => {
+                self.machine_changed(now, &id, true, false, out);
+                if self.view.is_unreadable(|| Key::Machine(id.clone())) {
+                    self.absence.garbled(&id);
+                }
+            }
             Key::Operator(id) => self.with_leader(now, out, |leader, ground, _| leader.machine_changed(ground, &id)),
             Key::Schedule(id) => {
                 self.with_leader(now, out, |leader, ground, wishes| leader.schedule_changed(ground, &id, wishes));

@@ -233,6 +233,31 @@ fn a_machine_whose_record_cannot_be_read_is_there_and_gets_nothing() {
     }
 }
 
+/// Whoever removes the garbage is faster than the machine that writes its record again: that is no loss.
+#[test]
+fn a_machine_whose_garbled_record_is_removed_has_a_lease_to_write_it_again() {
+    for new_leader in [false, true] {
+        let (mut rig, id, held) = busy();
+        let key = Key::Machine(machine(&id));
+        garble(&mut rig, &key);
+        if new_leader {
+            another_leads(&mut rig);
+        }
+        rig.delete(&key);
+        rig.run(TTL * 3);
+        assert!(rig.kv(&key).is_some(), "it is back");
+        let left = |report: &&Report| matches!(report, Report::Lost { .. });
+        let lost: Vec<&Report> = rig.nodes.iter().flat_map(|node| &node.log).filter(left).collect();
+        assert!(lost.is_empty() && rig.running(&held) == [id.as_str()], "{}", rig.log().join("\n"));
+        // Nobody is there any more who would write it again.
+        garble(&mut rig, &key);
+        rig.kill(&id);
+        rig.delete(&key);
+        rig.run(TTL * 3);
+        assert_ne!(rig.running(&held), [id.as_str()], "{}", rig.log().join("\n"));
+    }
+}
+
 #[test]
 fn an_acknowledgement_that_cannot_be_read_is_asked_for_again() {
     let (mut rig, id, held) = busy();
