@@ -54,6 +54,14 @@ const CLOSING: Duration = Duration::from_millis(500);
 /// # Errors
 /// When it cannot start: a configuration that makes no sense, a socket that is taken, a machine without an id.
 pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
+    run_over(arguments, |store| store)
+}
+
+/// As [`run`], on what `over` makes of the store: all that this fleetd reads and writes goes through it.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_over(arguments: &RunArguments, over: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>) -> anyhow::Result<()> {
     let (config, raw) = config::load(arguments.config.as_deref(), std::env::vars(), arguments.flags.iter().cloned())?;
     crate::logging::start(config.verbose)?;
     for warning in &raw.warnings {
@@ -61,7 +69,7 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     }
     // Systemd's sockets are taken while there is one thread.
     let passed = http::passed_by_systemd()?;
-    runtime()?.block_on(daemon(config, passed))
+    runtime()?.block_on(daemon(config, passed, over))
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
@@ -77,7 +85,11 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("failed to start threads")
 }
 
-async fn daemon(config: Config, passed: Vec<Passed>) -> anyhow::Result<()> {
+async fn daemon(
+    config: Config,
+    passed: Vec<Passed>,
+    over: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>,
+) -> anyhow::Result<()> {
     let signals = signals::Signals::new()?;
     let sockets = open_sockets(&config, passed).await?;
     let identity = Arc::new(Identity::load_or_make(&config.state_directory)?);
@@ -86,7 +98,7 @@ async fn daemon(config: Config, passed: Vec<Passed>) -> anyhow::Result<()> {
     let facts = machine::facts(&config, peer_port, &identity)?;
     let registry = Registry::start(&config.registry).await?;
     let etcd = connect(&config, registry.as_ref())?;
-    let store: Arc<dyn Store> = Arc::new(etcd.clone());
+    let store = over(Arc::new(etcd.clone()));
     let layout = Layout::new(&config.etcd.key_prefix);
     let timeout = config.etcd.request_timeout;
     let seed = machine::seed()?;

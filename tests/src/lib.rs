@@ -7,6 +7,7 @@
 pub mod bench;
 pub mod cluster;
 pub mod lab;
+pub mod next;
 mod programs;
 pub mod sim;
 

@@ -28,5 +28,7 @@ mod stops;
 mod support;
 mod tour;
 mod trouble;
+mod unreadable;
 mod upgrade;
 mod user;
+mod versions;

@@ -4,6 +4,7 @@ mod asking;
 mod person;
 mod runs;
 mod spans;
+mod stored;
 mod truth;
 mod watched;
 
@@ -16,6 +17,7 @@ pub(crate) use asking::{Answer, curl, leader, machines, patch_metadata, settled,
 pub(crate) use person::Person;
 pub(crate) use runs::{Run, Runs, once, runs};
 pub(crate) use spans::{assert_never_two, clock, spans, telling};
+pub(crate) use stored::Stored;
 pub(crate) use watched::Watched;
 
 /// For what takes milliseconds on an idle machine, and may take long on a busy one.
