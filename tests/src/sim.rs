@@ -17,6 +17,7 @@ mod machine;
 mod moves;
 mod operator;
 mod reality;
+mod restore;
 mod rng;
 mod shrink;
 mod story;

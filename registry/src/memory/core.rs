@@ -80,6 +80,20 @@ impl Memory {
         memory
     }
 
+    /// This store as etcd comes up from a snapshot of it: every lease starts anew, nobody watches, and its ids are those of
+    /// another store if such a seed is given.
+    #[must_use]
+    pub fn from_snapshot(mut self, now: Mono, another: Option<u64>) -> Self {
+        for id in self.leases.ids().collect::<Vec<_>>() {
+            self.leases.keep_alive(now, id);
+        }
+        if let Some(mut state) = another {
+            self.cluster_id = leases::next_random(&mut state);
+            self.member_id = leases::next_random(&mut state);
+        }
+        Self { watchers: Watchers::default(), ..self }
+    }
+
     /// Keeps a journal of all changes from now on, for [`Memory::take_journal`].
     pub fn keep_journal(&mut self) {
         self.journal.get_or_insert_default();

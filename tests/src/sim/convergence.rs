@@ -46,7 +46,8 @@ impl World {
             };
         }
         if is_global(unit) {
-            return match listed.len() == self.machines.len() {
+            let takes = |machine: &&Machine| !is_held_up(&self.truth, machine) || listed.contains(&machine.id);
+            return match listed.len() == self.machines.iter().filter(takes).count() {
                 true => Ok(()),
                 false => Err(format!("{unit} is global, and on {} machines only", listed.len())),
             };
@@ -58,13 +59,25 @@ impl World {
             }
         }
         let note = self.truth.notes.get(unit).map(|note| note.kind);
-        let may_wait = name.starts_with("with") || name.starts_with("lone");
+        let held_up = self.machines.iter().any(|machine| is_held_up(&self.truth, machine));
+        let may_wait = name.starts_with("with") || name.starts_with("lone") || held_up;
         match listed.len() {
             1 => Ok(()),
             0 if may_wait && note.is_some_and(|kind| kind != NoteKind::Placed) => Ok(()),
             n => Err(format!("{unit} is listed by {n} machines ({note:?})")),
         }
     }
+}
+
+/// Whether systemd hangs for good with something there.
+fn has_hanging(machine: &Machine) -> bool {
+    let mut present = machine.systemd.active().map(|(unit, _)| unit).chain(machine.systemd.linked());
+    present.any(|unit| machine.systemd.hangs(unit))
+}
+
+/// A fleetd that was started anew, or lost its lease, while a stop hangs waits for that before it starts anything.
+fn is_held_up(truth: &Truth, machine: &Machine) -> bool {
+    truth.present.get(&machine.id).is_some_and(|record| record.catching_up) && has_hanging(machine)
 }
 
 /// Whether a machine does what its schedule says, which says what people want.
@@ -76,11 +89,10 @@ fn machine_settled(truth: &Truth, machine: &Machine) -> Result<(), String> {
     let record = truth.present.get(id).ok_or_else(|| format!("{id} is not present"))?;
     let schedule = truth.schedule(id).ok_or_else(|| format!("{id} has no schedule"))?;
     // What stops for good is acknowledged by name, with everything else that has stopped, once anyone waits for that.
-    let hangs = machine.systemd.active().any(|(unit, _)| machine.systemd.hangs(unit));
-    if hangs && record.catching_up {
-        // A fleetd that was started anew, or lost its lease, meanwhile waits for that stop before it starts anything.
+    if is_held_up(truth, machine) {
         return Ok(());
     }
+    let hangs = has_hanging(machine);
     let acknowledged = truth.applied.get(id) == Some(&schedule.generation);
     if record.catching_up || !(acknowledged || hangs) {
         return Err(format!(
@@ -121,8 +133,10 @@ fn machine_settled(truth: &Truth, machine: &Machine) -> Result<(), String> {
             return Err(format!("{unit} is {target:?} on {id}, and runs: {runs}"));
         }
         let note = machine.disk.units.get(unit).and_then(|found| found.note.as_ref().ok());
-        let given = (assignment.uid, &assignment.content, assignment.restarts);
-        if runs && note.is_none_or(|note| (note.uid, &note.content, note.restarts) != given) {
+        let given = (assignment.uid, &assignment.content);
+        // A restored store may know of fewer restarts than there were.
+        let is_given = |restarts: u64| restarts >= assignment.restarts;
+        if runs && note.is_none_or(|note| (note.uid, &note.content) != given || !is_given(note.restarts)) {
             return Err(format!("{unit} on {id} is not the one that is wanted yet"));
         }
         let active = truth.states.get(&(id.clone(), unit.clone())).map(|state| state.active.as_str());

@@ -74,6 +74,12 @@ pub(super) enum Deed {
     Leave(Who, Duration),
     /// An operator gives up a machine that is absent.
     Forget(Who),
+    /// A snapshot of the store is taken.
+    BackUp,
+    /// It is restored from that, as another store or the same.
+    Restore {
+        another: bool,
+    },
     /// The store's address leads to another cluster's.
     Elsewhere,
     Home,
@@ -209,6 +215,7 @@ impl World {
     /// Does it.
     pub(super) fn perform(&mut self, units: &[UnitName], deed: &Deed) {
         let unit = |n: usize| &units[n % units.len()];
+        self.keep_orphans_only();
         match *deed {
             Deed::Submit { unit: n, text, desired } => self.submit(unit(n), text, desired),
             Deed::Desire { unit: n, desired } => {
@@ -245,6 +252,8 @@ impl World {
             Deed::MendAll => self.mend_all(),
             Deed::Leave(who, again) => self.leave(self.find(who), again),
             Deed::Forget(who) => self.forget(self.find(who)),
+            Deed::BackUp => self.back_up(),
+            Deed::Restore { another } => self.restore(another),
             Deed::Elsewhere => self.go_elsewhere(),
             Deed::Home => self.go_home(),
             Deed::Outage(how) => self.set_outage(Some(how)),

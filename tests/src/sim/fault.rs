@@ -128,7 +128,7 @@ impl World {
     }
 
     /// Puts another store in place of this one; watches break.
-    fn change_store(&mut self, other: Memory) -> Memory {
+    pub(super) fn change_store(&mut self, other: Memory) -> Memory {
         for n in 0..self.machines.len() {
             self.machines[n].link.break_watches(&mut self.memory, self.now);
             self.touch(n);

@@ -83,6 +83,7 @@ impl World {
             return;
         }
         let was = std::mem::replace(was, is.clone());
+        self.check_kept(n);
         for unit in was.keys().filter(|unit| !is.contains_key(*unit)) {
             self.reality.promise(now, SHOWN, n, unit.clone(), Promise::Shows);
         }
@@ -101,7 +102,7 @@ impl World {
         let elsewhere = self.reality.running.iter().filter(|(other, units)| **other != n && units.contains_key(unit));
         for (other, _) in elsewhere {
             let other = &self.machines[*other].id;
-            if !self.truth.is_excused(other) && !self.truth.is_orphan(other, unit) {
+            if !self.truth.is_excused(other) && !self.truth.is_left(other, unit) {
                 return Err(format!("invariant 2: {unit} starts on {}, and runs on {other}", self.machines[n].id));
             }
         }
@@ -159,6 +160,8 @@ impl World {
             Promise::Runs(given) if wanted == Some(given) && !troubled && !runs && !failed => {
                 Err(format!("invariant 8: {unit} was given to {id} {PROMPT:?} ago, and does not run"))
             }
+            // What no record knows is stopped by people alone.
+            Promise::Stops if self.truth.is_orphan(id, unit) => Ok(()),
             Promise::Stops if wanted.is_none() && !troubled && machine.systemd.may_run(unit) => {
                 Err(format!("invariant 8: {unit} was taken from {id} {PROMPT:?} ago, and runs"))
             }

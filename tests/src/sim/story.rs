@@ -53,6 +53,8 @@ pub struct Outcome {
 enum Kind {
     /// An outage alone, which must move nothing.
     Outage,
+    /// The store is restored from a backup, which must stop nothing.
+    Restored,
     /// Everything at once.
     Trouble,
 }
@@ -65,7 +67,11 @@ impl Story {
     }
 
     fn kind(&self) -> Kind {
-        if self.seed.is_multiple_of(4) { Kind::Outage } else { Kind::Trouble }
+        match self.seed % 8 {
+            0 | 4 => Kind::Outage,
+            6 => Kind::Restored,
+            _ => Kind::Trouble,
+        }
     }
 
     /// All that happens in it, by number.
@@ -73,6 +79,7 @@ impl Story {
         let mut rng = Rng::new(self.seed);
         let steps: Vec<Step> = match self.kind() {
             Kind::Outage => outages(&mut rng),
+            Kind::Restored => restored(&mut rng),
             Kind::Trouble => (0..20 + rng.below(40)).map(|_| trouble(&mut rng)).collect(),
         };
         let kept = |(n, _): &(usize, Step)| self.keep.as_ref().is_none_or(|keep| keep.contains(n));
@@ -95,6 +102,10 @@ impl Story {
                 // Long enough that every machine is trusted again.
                 world.run(Duration::from_secs(40));
                 Some(running(&world))
+            }
+            Kind::Restored => {
+                settle(&mut world, BOUND);
+                None
             }
             Kind::Trouble => None,
         };
@@ -178,6 +189,22 @@ fn outages(rng: &mut Rng) -> Vec<Step> {
         steps.push(Step { deed: Deed::Outage(how), then: rng.millis(200, 60_000) });
         steps.push(Step { deed: Deed::OutageEnds, then: rng.millis(100, 30_000) });
     }
+    steps
+}
+
+/// A backup, what people do after it, and the store as it was.
+fn restored(rng: &mut Rng) -> Vec<Step> {
+    let people = |rng: &mut Rng| loop {
+        let deed = Deed::operator(rng);
+        // The backup is to find everyone there.
+        if !matches!(deed, Deed::Leave(..)) {
+            break Step { deed, then: rng.millis(0, 4_000) };
+        }
+    };
+    let mut steps = vec![Step { deed: Deed::BackUp, then: rng.millis(0, 2_000) }];
+    steps.extend((0..5 + rng.below(20)).map(|_| people(rng)));
+    steps.push(Step { deed: Deed::Restore { another: rng.chance(50) }, then: Duration::from_secs(40) });
+    steps.extend((0..rng.below(10)).map(|_| people(rng)));
     steps
 }
 

@@ -35,6 +35,8 @@ pub(super) enum News {
 pub(super) enum Writer {
     Machine(usize),
     Operator,
+    /// Whoever wrote what is restored from a backup.
+    Backup,
     /// A lease that ran out.
     Time,
 }
@@ -60,7 +62,7 @@ pub(super) struct Truth {
     /// Every schedule that a machine was ever given, oldest first.
     pub(super) schedules: BTreeMap<MachineId, Vec<ScheduleRecord>>,
     /// The same, of machines that were given up.
-    forgotten: BTreeMap<MachineId, Vec<ScheduleRecord>>,
+    pub(super) forgotten: BTreeMap<MachineId, Vec<ScheduleRecord>>,
     pub(super) applied: BTreeMap<MachineId, u64>,
     pub(super) leader: Option<MachineId>,
     pub(super) units: BTreeMap<UnitName, (i64, UnitRecord)>,
@@ -68,6 +70,9 @@ pub(super) struct Truth {
     pub(super) states: BTreeMap<(MachineId, UnitName), StateRecord>,
     pub(super) brake: Option<BrakeRecord>,
     moves: Moves,
+    /// What runs on machines that a restored store does not list it for: it moved there after the backup, and is stopped
+    /// once its machine has read its new schedule. Until then, and no longer, it may run where the backup has it as well.
+    pub(super) leftover: BTreeSet<(UnitName, MachineId)>,
     /// Machines of which operators said something.
     pub(super) operators: BTreeSet<MachineId>,
 }
@@ -129,7 +134,7 @@ impl Truth {
         Ok(())
     }
 
-    fn change(
+    pub(super) fn change(
         &mut self,
         layout: &Layout,
         now: Mono,
@@ -140,7 +145,7 @@ impl Truth {
     ) -> Result<(), String> {
         match layout.decode(&event.kv.key) {
             Some(Key::Unit(unit)) => {
-                if writer != Writer::Operator {
+                if !matches!(writer, Writer::Operator | Writer::Backup) {
                     return Err(format!("invariant 6: {unit} was changed by {writer:?}, not by an operator"));
                 }
                 let record: Option<(i64, UnitRecord)> = decode(event)?.map(|r| (event.kv.create_revision, r));
@@ -153,7 +158,9 @@ impl Truth {
             Some(Key::Schedule(id)) => {
                 match decode::<ScheduleRecord>(event)? {
                     Some(record) => {
-                        self.check_writer(writer, machines, &id)?;
+                        if writer != Writer::Backup {
+                            self.check_writer(writer, machines, &id)?;
+                        }
                         self.check_moves(machines, &id, &record)?;
                         self.schedule_changed(&id, record, given)?;
                     }
@@ -172,6 +179,12 @@ impl Truth {
                     let gave_back = |since: &u64| record.as_ref().is_some_and(|r| r.gave_back(unit, *since));
                     if held.get(&id).is_some_and(gave_back) {
                         held.remove(&id);
+                    }
+                }
+                if writer != Writer::Backup && record.is_some() {
+                    let given = self.schedule(&id).map(|schedule| schedule.generation);
+                    if record.as_ref().map(|r| r.generation) == given {
+                        self.leftover.retain(|(_, machine)| *machine != id);
                     }
                 }
                 set(&mut self.applied, id, record.map(|record| record.generation));
@@ -259,6 +272,11 @@ impl Truth {
         self.states.get(&(id.clone(), unit.clone())).is_some_and(|state| state.extra.contains_key("orphan"))
     }
 
+    /// Whether what runs there of that name is one that no record knows, or that moved there after a backup.
+    pub(super) fn is_left(&self, id: &MachineId, unit: &UnitName) -> bool {
+        self.is_orphan(id, unit) || self.leftover.contains(&(unit.clone(), id.clone()))
+    }
+
     /// Whether what this machine runs counts for nothing: its lease was lost, and it has not caught up since.
     pub(super) fn is_excused(&self, id: &MachineId) -> bool {
         self.excused.contains(id)
@@ -289,7 +307,7 @@ impl Truth {
             return Err(format!("invariant 2: {unit} is given to {machine}, and {other} has not given it back"));
         }
         for other in machines.iter().filter(|other| other.id != *machine && other.systemd.may_run(unit)) {
-            if !self.excused.contains(&other.id) && !self.is_orphan(&other.id, unit) {
+            if !self.excused.contains(&other.id) && !self.is_left(&other.id, unit) {
                 return Err(format!("invariant 2: {unit} is given to {machine}, and runs on {}", other.id));
             }
         }

@@ -11,6 +11,7 @@ use fleet_registry::{Jitter, Layout, Mono};
 use super::clock::Clock;
 use super::machine::Machine;
 use super::reality::Reality;
+use super::restore::Kept;
 use super::rng::Rng;
 use super::timeline::Timeline;
 use super::truth::{Truth, Writer};
@@ -34,6 +35,10 @@ pub(super) struct World {
     pub(super) outage: Option<Connection>,
     /// The own store, while another stands in its place.
     pub(super) own: Option<Memory>,
+    /// A snapshot of the store.
+    pub(super) backup: Option<Memory>,
+    /// What a restored store must leave alone.
+    pub(super) kept: Vec<Kept>,
     /// What is being done was decided before fleetd was paused.
     pub(super) owed: bool,
     /// Steps that state machines took.
@@ -77,6 +82,8 @@ impl World {
             reality: Reality::default(),
             outage: None,
             own: None,
+            backup: None,
+            kept: Vec::new(),
             owed: false,
             steps: 0,
             violation: None,
@@ -179,6 +186,13 @@ impl World {
     /// No watch is open any more.
     pub(super) fn forget_watchers(&mut self) {
         self.watchers.clear();
+    }
+
+    /// The store is another: what changes there from now on is what counts.
+    pub(super) fn watch_anew(&mut self) {
+        self.seen = self.memory.header().revision;
+        let request = WatchRequest::prefix(self.layout.root().to_owned(), self.seen + 1);
+        (self.watcher, _) = self.memory.watch(request);
     }
 
     /// A watch may have been opened.
