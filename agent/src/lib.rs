@@ -15,7 +15,7 @@ pub mod reconcile;
 mod report;
 mod shell;
 pub mod status;
-mod systemd;
+pub mod systemd;
 
 pub use agent::{Agent, AgentStatus, Foreign, Standing};
 pub use config::{AgentConfig, MachineFacts};

@@ -35,7 +35,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Which systemd, and where its units come from.
 #[derive(Debug, Clone)]
-pub(crate) struct SystemdConfig {
+pub struct SystemdConfig {
     /// The user's own instead of the system's.
     pub user: bool,
     /// Where unit files are written.
@@ -43,7 +43,7 @@ pub(crate) struct SystemdConfig {
 }
 
 /// Carries out [`SystemdEffect`]s until the sender is dropped.
-pub(crate) fn spawn(config: SystemdConfig, events: UnboundedSender<Event>) -> UnboundedSender<SystemdEffect> {
+pub fn spawn(config: SystemdConfig, events: UnboundedSender<Event>) -> UnboundedSender<SystemdEffect> {
     let (effects, rx) = mpsc::unbounded_channel();
     tokio::spawn(run(config, rx, events));
     effects

@@ -48,6 +48,15 @@ impl LabBuilder {
         self
     }
 
+    /// Puts a program of this workspace into `/usr/bin` of every machine.
+    ///
+    /// # Errors
+    /// When it is not built.
+    pub fn program(self, name: &str) -> Result<Self> {
+        let program = find_program(name)?;
+        Ok(self.file(FileSpec::executable(Path::new("/usr/bin").join(name), program)))
+    }
+
     /// Puts a unit into every machine and has it started at boot.
     pub fn enabled_unit(self, name: &str, text: &str) -> Self {
         let system = Path::new("/etc/systemd/system");

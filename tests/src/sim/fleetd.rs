@@ -28,7 +28,8 @@ impl World {
             events.into_iter().for_each(|event| self.store_event(n, event));
         }
         if due(self.machines[n].systemd.next_deadline()) {
-            let events = self.machines[n].systemd.due(now);
+            let machine = &mut self.machines[n];
+            let events = machine.systemd.due(now, &machine.disk);
             self.look_at_systemd(n);
             events.into_iter().for_each(|event| self.agent(n, event));
         }

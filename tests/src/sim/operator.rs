@@ -22,9 +22,9 @@ fn text(unit: &UnitName, version: usize) -> String {
         "zone" => format!("MachineMetadata=zone={}", ["a", "b", "c"][name.len() % 3]),
         "with" => format!("MachineOf={}", name.replacen("with", "plain", 1)),
         "hop" => format!("OnFailure=move\nMaxMoves={MOVES}"),
-        _ => return format!("[Service]\nExecStart=/bin/sleep {version}\n"),
+        _ => return format!("[Service]\nEnvironment=VERSION={version}\nExecStart=/bin/sleep infinity\n"),
     };
-    format!("[Service]\nExecStart=/bin/sleep {version}\n[X-Fleet]\n{fleet}\n")
+    format!("[Service]\nEnvironment=VERSION={version}\nExecStart=/bin/sleep infinity\n[X-Fleet]\n{fleet}\n")
 }
 
 /// The units that a story is about: some are plain, and the others are of all kinds.

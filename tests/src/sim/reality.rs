@@ -167,7 +167,7 @@ impl World {
             }
             Promise::Shows => {
                 let shown = self.truth.states.get(&(id.clone(), unit.clone()));
-                let is_shown = shown.is_some_and(|state| state.active == "active");
+                let is_shown = shown.is_some_and(|state| matches!(state.active.as_str(), "active" | "deactivating"));
                 // What changed again has a promise of its own.
                 let settled = self.reality.promises.values().all(|p| {
                     !(p.machine == *n && p.unit == *unit && p.made > *made && matches!(p.what, Promise::Shows))

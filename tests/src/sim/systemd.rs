@@ -1,39 +1,51 @@
 //! A machine's systemd in virtual time: units, links, jobs, and what the agent is told of them.
 
+mod definition;
+mod edge;
 mod fence;
 mod jobs;
 mod links;
+mod script;
 mod signals;
+mod unit;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use fleet_agent::{Event, Job, SystemdEffect, SystemdEvent};
+use fleet_agent::{Event, Job, SystemdEffect, SystemdEvent, UnitReport};
 use fleet_registry::Mono;
+use fleet_registry::record::ContentRecord;
 use fleet_units::UnitName;
 
 use super::disk::Disk;
+use definition::Definition;
 use fence::Fences;
-use jobs::Running;
-
-#[derive(Debug, Clone, Default)]
-struct Unit {
-    active: bool,
-    failed: bool,
-    pid: u32,
-}
+use jobs::Pending;
+use unit::{State, Unit};
 
 /// What systemd has and does.
 #[derive(Debug, Default)]
 pub struct Systemd {
+    /// What is in its memory.
     units: BTreeMap<UnitName, Unit>,
     linked: BTreeSet<UnitName>,
+    /// What texts say that were read before.
+    definitions: BTreeMap<UnitName, (Arc<ContentRecord>, Arc<Definition>)>,
+    jobs: BTreeMap<UnitName, Pending>,
+    fences: Fences,
+    /// When the next thing happens to each unit, in order and by unit.
+    deadlines: BTreeSet<(Mono, UnitName)>,
+    noted: BTreeMap<UnitName, Mono>,
+    count: u64,
     watched: BTreeSet<UnitName>,
     /// Events on their way to the agent.
     queue: BTreeMap<(Mono, u64), Event>,
-    jobs: BTreeMap<(Mono, u64), Running>,
-    fences: Fences,
-    count: u64,
+    /// What fleetd's end of the connection knows of units.
+    known: BTreeMap<UnitName, UnitReport>,
+    /// Units whose details it will read, and when.
+    details: BTreeSet<UnitName>,
+    quiet_at: Option<Mono>,
     /// Every job that was asked for, in order.
     pub asked: Vec<(Job, String)>,
     /// How often files were read anew.
@@ -46,6 +58,8 @@ pub struct Systemd {
     pub slow_start: BTreeMap<UnitName, Duration>,
     /// Units that cannot be linked.
     pub refused: BTreeSet<UnitName>,
+    /// Units that an operator has masked.
+    pub masked: BTreeSet<UnitName>,
     /// Units whose start fails.
     pub broken: BTreeSet<UnitName>,
     /// Units that other units refer to, so that systemd never lets go of them.
@@ -68,24 +82,26 @@ impl Systemd {
     pub fn perform(&mut self, now: Mono, effect: SystemdEffect, disk: &Disk) {
         let event = match effect {
             SystemdEffect::Watch(units) => return self.watched.extend(units),
-            SystemdEffect::Unwatch(units) => return self.watched.retain(|u| !units.contains(u)),
+            SystemdEffect::Unwatch(units) => return units.iter().for_each(|unit| self.unwatch(unit)),
             SystemdEffect::List { op, units } => {
-                let reports = units.iter().map(|u| (u.clone(), self.report(u))).collect();
-                for unit in &units {
-                    self.tell(now, unit);
-                }
-                SystemdEvent::Listed { op, result: Ok(reports) }
+                SystemdEvent::Listed { op, result: Ok(self.list(now, &units, disk).into_iter().collect()) }
             }
             SystemdEffect::Link { op, units } => SystemdEvent::Linked { op, units: self.link_all(units, disk) },
-            SystemdEffect::Unlink { op, units } => SystemdEvent::Unlinked { op, units: self.unlink_all(units) },
+            SystemdEffect::Unlink { op, units } => SystemdEvent::Unlinked { op, units: self.unlink_all(now, units) },
             SystemdEffect::Reload { op } => {
-                self.reload();
+                self.reload(now, disk);
                 SystemdEvent::Reloaded { op, result: Ok(()) }
             }
-            SystemdEffect::Job { op, unit, job } => return self.queue_job(now, op, unit, job),
+            SystemdEffect::Job { op, unit, job } => return self.queue_job(now, op, unit, job, disk),
             SystemdEffect::Fence { op, act } => return self.fence(now, op, act),
         };
         self.later(now, Event::Systemd(event));
+    }
+
+    fn unwatch(&mut self, unit: &UnitName) {
+        self.watched.remove(unit);
+        self.known.remove(unit);
+        self.details.remove(unit);
     }
 
     /// The power fails: nothing runs, and nothing in /run is left.
@@ -94,6 +110,8 @@ impl Systemd {
         self.linked.clear();
         self.jobs.clear();
         self.fences = Fences::default();
+        self.deadlines.clear();
+        self.noted.clear();
         self.forget_callers();
     }
 
@@ -103,9 +121,16 @@ impl Systemd {
             return;
         }
         let pid = self.pid_of_new();
-        let unit = self.units.entry(name.clone()).or_default();
-        (unit.active, unit.pid) = (active, if active { pid } else { 0 });
-        self.tell(now, name);
+        self.units.entry(name.clone()).or_default().set_running(now, if active { pid } else { 0 });
+        self.settle(now, name);
+    }
+
+    /// A unit's main process is killed.
+    pub fn kill(&mut self, now: Mono, name: &UnitName) {
+        if let Some(unit) = self.units.get_mut(name) {
+            unit.kill(now);
+            self.note_deadline(name);
+        }
     }
 
     /// Whether the unit's file is linked.
@@ -123,25 +148,25 @@ impl Systemd {
     /// Whether the unit has failed.
     #[must_use]
     pub fn has_failed(&self, unit: &UnitName) -> bool {
-        self.units.get(unit).is_some_and(|u| u.failed)
+        self.units.get(unit).is_some_and(|u| u.state == State::Failed)
     }
 
-    /// Whether it runs, or may in a moment: its start is under way.
+    /// Whether anything of it runs, or may in a moment: its start is under way.
     #[must_use]
     pub fn may_run(&self, unit: &UnitName) -> bool {
-        let starting = |running: &Running| running.unit == *unit && running.job != Job::Stop;
-        self.is_active(unit) || self.jobs.values().any(starting)
+        let starts = self.jobs.get(unit).is_some_and(|pending| pending.job != Job::Stop);
+        starts || self.units.get(unit).is_some_and(|u| !u.state.is_idle())
     }
 
-    /// Whether anything of it runs.
+    /// Whether it has started, and has not come to an end.
     #[must_use]
     pub fn is_active(&self, unit: &UnitName) -> bool {
-        self.units.get(unit).is_some_and(|u| u.active)
+        self.units.get(unit).is_some_and(Unit::is_active)
     }
 
     /// What runs, with its main process.
     pub fn active(&self) -> impl Iterator<Item = (&UnitName, u32)> {
-        self.units.iter().filter(|(_, unit)| unit.active).map(|(name, unit)| (name, unit.pid))
+        self.units.iter().filter(|(_, unit)| unit.is_active()).map(|(name, unit)| (name, unit.pid))
     }
 
     /// Its main process, or 0.
@@ -154,5 +179,11 @@ impl Systemd {
     #[must_use]
     pub fn times(&self, job: Job, unit: &str) -> usize {
         self.asked.iter().filter(|(j, u)| *j == job && u == unit).count()
+    }
+}
+
+impl Unit {
+    fn is_active(&self) -> bool {
+        matches!(self.state.active(), "active" | "deactivating")
     }
 }

@@ -65,7 +65,12 @@ struct History {
 fn perform(w: &mut World, history: &mut History, step: Step) {
     match step {
         Step::Give { unit, uid, text, target } => {
-            w.give(NAMES[unit], uid, &format!("[Service]\nExecStart=/bin/sleep {text}\n"), target);
+            w.give(
+                NAMES[unit],
+                uid,
+                &format!("[Service]\nEnvironment=VERSION={text}\nExecStart=/bin/sleep infinity\n"),
+                target,
+            );
             history.scheduled.insert(unit, (uid, text, target, 0));
         }
         Step::Take(unit) => {

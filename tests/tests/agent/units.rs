@@ -140,7 +140,7 @@ fn another_text_stops_the_old_process_first() {
     w.give("a.service", 5, TEXT, Target::Launched);
     w.publish();
     w.until("it runs", |w| w.is_active("a.service"));
-    w.give("a.service", 5, "[Service]\nExecStart=/bin/true\n", Target::Launched);
+    w.give("a.service", 5, "[Service]\nExecStart=/bin/sleep 86400\n", Target::Launched);
     w.publish();
     w.until("the new one runs", |w| w.systemd.times(Job::Start, "a.service") == 2 && w.is_active("a.service"));
     assert_eq!(w.systemd.times(Job::Stop, "a.service"), 1);
@@ -253,7 +253,8 @@ fn a_process_that_ends_at_once_is_never_said_to_be_active() {
     for (name, uid) in [("ends.service", 5), ("stays.service", 6)] {
         w.give(name, uid, TEXT, Target::Launched);
     }
-    w.give("says.service", 7, "[Service]\nType=notify\nExecStart=/bin/x\n", Target::Launched);
+    let says = "[Service]\nType=notify\nExecStart=/bin/sh -c 'systemd-notify --ready; sleep inf'\n";
+    w.give("says.service", 7, says, Target::Launched);
     w.publish();
     let all = ["ends.service", "stays.service", "says.service"];
     w.until("all run", |w| all.iter().all(|name| w.systemd.is_active(&unit(name))));

@@ -171,7 +171,7 @@ impl World {
                 self.agent_step(Event::Store(event));
             }
         }
-        for event in self.systemd.due(self.now) {
+        for event in self.systemd.due(self.now, &self.disk) {
             self.agent_step(event);
         }
         if self.session.wakeup().is_some_and(|at| at <= self.now) {

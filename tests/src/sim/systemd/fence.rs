@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fleet_agent::{Event, FenceAct, FenceReport, Job, Op, SystemdError, SystemdEvent};
+use fleet_agent::{Event, FenceAct, FenceReport, Job, Op, SystemdError, SystemdEvent, UnitReport};
 use fleet_registry::Mono;
 use fleet_units::{Fence, UnitName};
 
 use super::Systemd;
-use super::jobs::Running;
 
 /// What systemd has of the fence.
 #[derive(Debug, Default)]
@@ -77,9 +76,11 @@ impl Systemd {
         }
     }
 
-    /// The run of the target, while it is active.
-    pub(super) fn run_of_target(&self) -> Option<&String> {
-        self.fences.run.as_ref()
+    /// What systemd says of the target.
+    pub(super) fn report_of_target(&self) -> UnitReport {
+        let active = if self.fences.run.is_some() { "active" } else { "inactive" };
+        let invocation = self.fences.run.clone().unwrap_or_default();
+        UnitReport { load: "loaded".into(), active: active.into(), invocation, ..UnitReport::default() }
     }
 
     /// Whether systemd refuses to start this unit, because it needs the target.
@@ -122,13 +123,9 @@ impl Systemd {
         self.fences.stopping = self.fences.run.is_some();
         if self.fences.stopping {
             for unit in self.fences.tied.clone() {
-                let starts = self.jobs.values().any(|running| running.unit == unit && running.job != Job::Stop);
-                let stops = self.jobs.values().any(|running| running.unit == unit && running.job == Job::Stop);
-                if starts || (self.is_active(&unit) && !stops) {
-                    self.replace_jobs(now, &unit);
-                    let takes = self.takes(&unit, Job::Stop);
-                    let id = self.id();
-                    self.jobs.insert((now + takes, id), Running { op: None, unit, job: Job::Stop });
+                let stops = self.jobs.get(&unit).is_some_and(|pending| pending.job == Job::Stop);
+                if self.may_run(&unit) && !stops {
+                    self.install(now, unit, Job::Stop, Vec::new());
                 }
             }
         }
