@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use fleet_registry::planted::Fault;
-use fleet_tests::sim::{Outcome, Story, shrink};
+use fleet_tests::sim::{Outcome, Story, Theme, shrink};
 
 const STORIES: u64 = 2_000;
 const MACHINES: usize = 50;
@@ -86,38 +86,71 @@ fn the_same_seed_tells_the_same_story() {
     assert_ne!(digest(5), digest(6));
 }
 
-/// The promises of the production code that are broken one by one. Each must be found.
+/// A promise of the production code that is broken, and the stories in which that must be found.
 #[cfg(debug_assertions)]
-const PLANTED: [Fault; 12] = [
-    Fault::NoWaitForStop,
-    Fault::EarlyAcknowledgement,
-    Fault::LeaseWithoutClock,
-    Fault::OldGeneration,
-    Fault::AbsentIsEmpty,
-    Fault::NoBrake,
-    Fault::NoEvidence,
-    Fault::NoCatchingUp,
-    Fault::ForeignStore,
-    Fault::AdoptionRestarts,
-    Fault::LeavingForgotten,
-    Fault::StaleStates,
+struct Planted {
+    fault: Fault,
+    /// What they stress.
+    theme: Option<Theme>,
+    machines: usize,
+    units: usize,
+    /// At most so many are told.
+    stories: u64,
+}
+
+#[cfg(debug_assertions)]
+const fn anything(fault: Fault) -> Planted {
+    Planted { fault, theme: None, machines: 8, units: 24, stories: 400 }
+}
+
+#[cfg(debug_assertions)]
+const fn themed(fault: Fault, theme: Theme, machines: usize, units: usize, stories: u64) -> Planted {
+    Planted { fault, theme: Some(theme), machines, units, stories }
+}
+
+/// The promises of the production code that are broken one by one. Not in it: `IncompleteMirror`, whose writes the compares
+/// of the schedules refuse all the same, and `NoAbsenceCompare` and
+/// `UnknownIsFailed`, which are not found within so few stories.
+#[cfg(debug_assertions)]
+const PLANTED: [Planted; 16] = [
+    anything(Fault::NoWaitForStop),
+    anything(Fault::EarlyAcknowledgement),
+    themed(Fault::LeaseWithoutClock, Theme::PausedLeaders, 4, 8, 400),
+    anything(Fault::OldGeneration),
+    anything(Fault::AbsentIsEmpty),
+    anything(Fault::NoBrake),
+    anything(Fault::NoEvidence),
+    anything(Fault::NoCatchingUp),
+    anything(Fault::ForeignStore),
+    anything(Fault::AdoptionRestarts),
+    anything(Fault::LeavingForgotten),
+    anything(Fault::StaleStates),
+    themed(Fault::NoFence, Theme::PausedLeaders, 4, 8, 400),
+    themed(Fault::LeaseFromReceipt, Theme::SlowAnswers, 3, 6, 400),
+    themed(Fault::WatchFromNow, Theme::BrokenWatches, 3, 6, 400),
+    themed(Fault::OneAtATime, Theme::SlowUnits, 3, 9, 400),
 ];
 
 #[cfg(debug_assertions)]
 #[test]
 fn every_planted_fault_is_found() {
     let mut missed = Vec::new();
-    for fault in PLANTED {
-        let stories = setting("SIM_STORIES").unwrap_or(400);
-        let (steps, failed) =
-            tell(1..=stories, |seed| Story { units: 24, planted: Some(fault), ..Story::new(seed, 8) });
-        match failed {
-            Some((story, outcome)) => {
-                let what = outcome.violation.unwrap_or_default();
-                println!("{fault:?}: seed {}, after {steps} steps: {what}", story.seed);
-            }
-            None => missed.push(fault),
-        }
+    let only = std::env::var("SIM_FAULT").ok();
+    let asked = |row: &&Planted| only.as_ref().is_none_or(|name| *name == format!("{:?}", row.fault));
+    for Planted { fault, theme, machines, units, stories } in PLANTED.iter().filter(asked) {
+        let (theme, units, began) = (*theme, *units, std::time::Instant::now());
+        let sound = |seed| Story { units, theme, ..Story::new(seed, *machines) };
+        let (steps, failed) = tell(1..=*stories, |seed| Story { planted: Some(*fault), ..sound(seed) });
+        let Some((story, outcome)) = failed else {
+            println!("{fault:?}: not found in {:?}", began.elapsed());
+            missed.push(fault);
+            continue;
+        };
+        let what = outcome.violation.unwrap_or_default();
+        println!("{fault:?}: seed {}, after {steps} steps, {:?}: {what}", story.seed, began.elapsed());
+        // It is the fault that was found, and not something that such stories meet anyway.
+        let without = sound(story.seed).tell();
+        assert_eq!(without.violation, None, "{fault:?}: so it is without the fault: {}", without.timeline);
     }
     assert!(missed.is_empty(), "not found: {missed:?}");
 }

@@ -99,6 +99,11 @@ impl Link {
         }
     }
 
+    /// Changes how long an answer is waited for from now on.
+    pub fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+    }
+
     /// Lets this befall the next call that nothing else is meant to befall.
     pub fn inject(&mut self, fault: Fault) {
         self.faults.push_back(fault);

@@ -65,6 +65,11 @@ pub(super) enum Deed {
     },
     Pause(Who, Duration),
     Cut(Who, Connection),
+    /// The link of the machine that has this unit.
+    CutFrom {
+        unit: usize,
+        how: Connection,
+    },
     /// Two links of three.
     CutMost(Connection),
     /// One link that is cut works again.
@@ -244,6 +249,10 @@ impl World {
                 if let Some(n) = self.machines.iter().position(|m| m.connection != Connection::Up) {
                     self.connect(n, Connection::Up);
                 }
+            }
+            Deed::CutFrom { unit: n, how } => {
+                let listed = self.truth.listed(unit(n)).next().map(|(id, _)| number(id));
+                listed.into_iter().for_each(|n| self.connect(n, how));
             }
             Deed::CutMost(how) => {
                 let most = (0..self.machines.len()).filter(|n| n % 3 != 0);

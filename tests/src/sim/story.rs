@@ -11,6 +11,7 @@ use super::deed::{Deed, Step};
 use super::operator::names;
 use super::reality::number;
 use super::rng::Rng;
+use super::theme::Theme;
 use super::world::World;
 
 /// How long a cluster may take to become what it must be once the faults have ended.
@@ -31,6 +32,8 @@ pub struct Story {
     pub units: usize,
     /// Of the things that happen, only these; all when there is none.
     pub keep: Option<Vec<usize>>,
+    /// What it stresses; everything when there is none.
+    pub theme: Option<Theme>,
     /// A promise of the production code that is broken, to see that it is found.
     pub planted: Option<Fault>,
 }
@@ -63,10 +66,13 @@ impl Story {
     /// The whole story of a seed.
     #[must_use]
     pub fn new(seed: u64, machines: usize) -> Self {
-        Self { seed, machines, units: machines, keep: None, planted: None }
+        Self { seed, machines, units: machines, keep: None, theme: None, planted: None }
     }
 
     fn kind(&self) -> Kind {
+        if self.theme.is_some() {
+            return Kind::Trouble;
+        }
         match self.seed % 8 {
             0 | 4 => Kind::Outage,
             6 => Kind::Restored,
@@ -77,10 +83,11 @@ impl Story {
     /// All that happens in it, by number.
     pub(super) fn steps(&self) -> Vec<(usize, Step)> {
         let mut rng = Rng::new(self.seed);
-        let steps: Vec<Step> = match self.kind() {
-            Kind::Outage => outages(&mut rng),
-            Kind::Restored => restored(&mut rng),
-            Kind::Trouble => (0..20 + rng.below(40)).map(|_| trouble(&mut rng)).collect(),
+        let steps: Vec<Step> = match (self.theme, self.kind()) {
+            (Some(theme), _) => theme.steps(&mut rng),
+            (None, Kind::Outage) => outages(&mut rng),
+            (None, Kind::Restored) => restored(&mut rng),
+            (None, Kind::Trouble) => (0..20 + rng.below(40)).map(|_| trouble(&mut rng)).collect(),
         };
         let kept = |(n, _): &(usize, Step)| self.keep.as_ref().is_none_or(|keep| keep.contains(n));
         steps.into_iter().enumerate().filter(kept).collect()
@@ -96,6 +103,9 @@ impl Story {
         let mut world = World::new(self.seed, self.machines, drift);
         let units = names(self.units);
         begin(&mut world, &units);
+        if let Some(theme) = self.theme {
+            theme.begin(&mut world);
+        }
         let before = match self.kind() {
             Kind::Outage => {
                 settle(&mut world, BOUND);
@@ -116,6 +126,9 @@ impl Story {
             world.timeline.push(world.now, "story", format_args!("{n}: {:?}", step.deed));
             world.perform(&units, &step.deed);
             world.run(step.then);
+        }
+        if self.theme.is_some() {
+            Theme::end(&mut world);
         }
         end(&mut world);
         if let Some(before) = before.filter(|_| world.violation.is_none()) {
