@@ -51,23 +51,43 @@ fn enforcers(document: &str) -> Vec<String> {
     cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
 }
 
-/// A reader of SPECIFICATION.md would believe in a promise that nothing enforces any more.
-#[test]
-fn every_test_and_file_that_the_specification_names_is_there() {
-    let sources = sources();
-    let specification = read("SPECIFICATION.md");
-    let mut named = 0;
-    for word in enforcers(&specification) {
+/// Holds a document to what it names: tests that are there, and files that exist. Says how many it names.
+fn held(document: &str, sources: &str) -> usize {
+    let words = enforcers(&read(document)).into_iter().filter(|word| {
         let is_test = word.matches('_').count() >= 2 && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        let is_file = !is_test && word.contains('/') && !word.contains(['<', ' ']);
         if is_test {
-            named += 1;
-            assert!(sources.contains(&format!("fn {word}(")), "SPECIFICATION.md names `{word}`, which is no test");
-        } else if word.contains('/') && !word.contains(['<', ' ']) {
-            named += 1;
-            assert!(root().join(&word).exists(), "SPECIFICATION.md names `{word}`, which is not there");
+            assert!(sources.contains(&format!("fn {word}(")), "{document} names `{word}`, which is no test");
+        } else if is_file {
+            assert!(root().join(word).exists(), "{document} names `{word}`, which is not there");
         }
+        is_test || is_file
+    });
+    words.count()
+}
+
+/// A reader would believe in a promise that nothing enforces any more.
+#[test]
+fn every_test_and_file_that_the_promises_name_is_there() {
+    let sources = sources();
+    for document in ["SPECIFICATION.md", "docs/guarantees.md"] {
+        let named = held(document, &sources);
+        assert!(named > 20, "{document} names only {named} tests and files: is it read rightly?");
     }
-    assert!(named > 20, "SPECIFICATION.md names only {named} tests and files: is it read rightly?");
+}
+
+/// An operator would trust a sentence that was never tried: each guarantee names a test.
+#[test]
+fn every_guarantee_names_its_test() {
+    let document = read("docs/guarantees.md");
+    let rows = document.lines().filter(|line| line.starts_with("| **"));
+    let mut guarantees = 0;
+    for row in rows {
+        guarantees += 1;
+        let test = row.trim_end_matches('|').rsplit('|').next().unwrap_or_default();
+        assert!(test.contains('`'), "no test is named in: {row}");
+    }
+    assert!(guarantees > 20, "docs/guarantees.md has only {guarantees} guarantees: is it read rightly?");
 }
 
 /// The next engineer would trust a boundary that is gone: crates depend downward only.

@@ -170,6 +170,11 @@ impl Truth {
                         self.forgotten.entry(id.clone()).or_default().extend(old);
                         self.take_for_lost(&id);
                     }
+                    // A machine that was lost long ago (machine_retention).
+                    None if !self.present.contains_key(&id) => {
+                        self.check_writer(writer, machines, &id)?;
+                        self.schedules.remove(&id);
+                    }
                     None => return Err(format!("invariant 3: the schedule of {id} was deleted by {writer:?}")),
                 }
             }
