@@ -47,7 +47,7 @@ pub fn read(text: &str) -> Result<Dialect, (usize, String)> {
             let next = lines.next().map_or("", |(_, next)| next.trim());
             whole = format!("{head}{next}");
         }
-        let Some((key, value)) = whole.split_once('=') else {
+        let Some((key, value)) = whole.split_once('=').filter(|(key, _)| !key.trim().is_empty()) else {
             return Err((line, format!("expected key=value, found `{whole}`")));
         };
         let value = unquote(value.trim()).map_err(|why| (line, why))?;
@@ -124,6 +124,7 @@ mod tests {
     fn what_is_no_entry_names_its_line() {
         for (text, line, words) in [
             ("a=1\nnonsense\n", 2, "key=value"),
+            ("=1\n", 1, "key=value"),
             ("a=\"open\n", 1, "closing \""),
             ("a='x' y\n", 1, "follows"),
             ("\n[section\n", 2, "closing ]"),
