@@ -1,7 +1,5 @@
 //! Units with `OnDisconnect=stop`: fenced by systemd, whatever becomes of fleetd between any two of its steps.
 
-use std::time::Duration;
-
 use fleet_registry::loopback::Connection;
 use fleet_registry::record::Target;
 

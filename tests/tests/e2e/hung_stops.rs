@@ -76,6 +76,14 @@ fn a_stop_that_hangs_is_shown_bounded_and_holds_back_no_other() {
             ensure!(told[0].length().is_some(), "{told:?}");
             Ok(())
         })?;
+        // What runs says so in its own time.
+        until("the next runs are not told", || {
+            for (unit, runs) in units.iter().zip([2, 2, 1, 2]) {
+                let told = spans(cluster, unit)?;
+                ensure!(told.len() == runs, "{unit}: {told:?}");
+            }
+            Ok(())
+        })?;
         assert_never_two(&spans(cluster, units[0])?, &[2, 4]);
         assert_never_two(&spans(cluster, units[1])?, &[2, 2]);
         assert_never_two(&spans(cluster, units[2])?, &[2]);
