@@ -12,6 +12,9 @@ use fleet_registry::store::{Operation, PutRequest, Request, TxnRequest};
 
 use super::world::World;
 
+/// How long an agent that met another cluster's store may take until it looks again.
+const LOOKS_AGAIN: Duration = Duration::from_secs(10);
+
 impl World {
     /// fleetd is gone from one moment to the next, and started again later.
     pub(super) fn kill(&mut self, n: usize, again: Duration) {
@@ -124,6 +127,8 @@ impl World {
         if let Some(own) = self.own.take() {
             self.timeline.push(self.now, "store", format_args!("their own again"));
             self.change_store(own);
+            // Agents that met a store that is not theirs look again after a while.
+            self.reality.outage_changed = self.now + LOOKS_AGAIN;
         }
     }
 
