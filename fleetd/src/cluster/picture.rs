@@ -7,7 +7,7 @@ use fleet_registry::Layout;
 use fleet_registry::mirror::KvChange;
 use fleet_registry::record::{ContentKey, ContentRecord, MachineRecord, ScheduleRecord, Versioned};
 use fleet_registry::view::{Change, Contents, View};
-use fleet_units::{Fence, MachineId, Requirements, UnitFile, UnitHash, UnitName};
+use fleet_units::{MachineId, Requirements, UnitFile, UnitHash, UnitName};
 
 /// A unit file, read.
 #[derive(Debug, Clone)]
@@ -98,28 +98,6 @@ impl Picture {
             let applied = self.view.applied.get(*id).map(|applied| &applied.value);
             generation.is_some_and(|given| !applied.is_some_and(|applied| applied.gave_back(name, given)))
         })
-    }
-
-    /// A unit with `OnDisconnect=stop` that an absent machine may still be stopping: it has not got another machine yet,
-    /// which the engine gives it as soon as that is over.
-    #[must_use]
-    pub fn fenced_on(&self, id: &MachineId) -> Option<&UnitName> {
-        let schedule = &self.view.schedules.get(id).filter(|_| !self.view.machines.contains_key(id))?.value;
-        let mut names = schedule.units.keys().chain(schedule.leaving.keys());
-        names.find(|name| {
-            let is_here = schedule.units.contains_key(*name) || self.leaving(name).any(|at| at == id);
-            let elsewhere = self.placed(name).any(|at| at != id);
-            is_here && !elsewhere && !self.is_global(name) && self.is_fenced(name)
-        })
-    }
-
-    fn is_fenced(&self, name: &UnitName) -> bool {
-        let content = self.view.units.get(name).and_then(|unit| self.view.contents.get(&unit.value.content));
-        let Some(content) = content.and_then(|content| content.value.as_ref()) else { return false };
-        let texts = std::iter::once(&content.text).chain(content.drop_ins.values());
-        let files: Vec<UnitFile> = texts.filter_map(|text| UnitFile::parse(text).ok()).collect();
-        // A text that could not be fenced is no promise of anything: it counts.
-        Fence::of(&files).map_or(true, |fence| fence.is_some())
     }
 
     /// The first unit in this range that a schedule lists, to run or to be stopped.

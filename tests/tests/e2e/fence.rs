@@ -1,6 +1,5 @@
 //! `OnDisconnect=stop`: a unit that never runs twice, whatever happens to its machine's fleetd and network.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -224,7 +223,7 @@ fn locker() -> String {
         "exec 9>>{SHARED}/lock-%i; flock -n 9 || {{ echo %i twice, on %H >>{SHARED}/screams; exit 1; }}; \
          echo %i on %H >>{SHARED}/runs; exec sleep infinity"
     );
-    format!("[Service]\nExecStart=/bin/sh -c '{script}'\nTimeoutStopSec=250ms\n[X-Fleet]\nOnDisconnect=stop\n")
+    format!("[Service]\nExecStart=/bin/sh -c '{script}'\nTimeoutStopSec=500ms\n[X-Fleet]\nOnDisconnect=stop\n")
 }
 
 fn lines(path: &Path) -> Vec<String> {
@@ -262,13 +261,8 @@ fn through_hundreds_of_cuts_no_unit_runs_twice() {
             let mut dice = Dice(u64::from(node.number()) * 7919);
             while begin.elapsed() < duration() {
                 let fault = FAULTS[dice.below(FAULTS.len() as u64) as usize];
-                // Without the fence the last ones find the unit run elsewhere: the lease is 3 s, etcd takes up to half a
-                // second more, and the unit's bound is 2 s.
-                let (span, is_long) = match dice.below(100) {
-                    0..50 => (dice.millis(50, 1_500), false),
-                    50..75 => (dice.millis(2_000, 5_000), true),
-                    _ => (dice.millis(6_500, 10_000), true),
-                };
+                let is_long = dice.below(100) < 40;
+                let span = if is_long { dice.millis(2_500, 6_000) } else { dice.millis(50, 1_500) };
                 fault.begin(node).with_context(|| format!("{fault:?} of {}", node.name()))?;
                 throughout(span, "during a fault", quiet)?;
                 fault.end(node).with_context(|| format!("the end of {fault:?} of {}", node.name()))?;
@@ -291,20 +285,10 @@ fn through_hundreds_of_cuts_no_unit_runs_twice() {
             })
         })?;
         quiet()?;
-        let (cuts, long, starts) = (cuts.into_inner(), long.into_inner(), lines(&runs));
-        let mut hosts = BTreeMap::new();
-        let moved = |line: &&String| {
-            let (unit, host) = line.split_once(" on ").unwrap_or_default();
-            hosts.insert(unit.to_owned(), host.to_owned()).is_some_and(|before| before != host)
-        };
-        let moves = starts.iter().filter(moved).count();
-        println!(
-            "{cuts} cuts, {long} of them around the lease or longer: {} starts of {UNITS} units, {moves} of them on \
-             another machine, no scream",
-            starts.len()
-        );
-        assert!(cuts >= 50, "only {cuts} cuts");
-        assert!(moves >= 5, "units did not run elsewhere: {starts:?}");
+        let (cuts, long, starts) = (cuts.into_inner(), long.into_inner(), lines(&runs).len());
+        println!("{cuts} cuts, {long} of them around the lease or longer: {starts} starts of {UNITS} units, no scream");
+        assert!(cuts >= 100, "only {cuts} cuts");
+        assert!(starts > usize::from(UNITS) + long / 8, "units did not run elsewhere: {starts} starts");
         Ok(())
     });
 }

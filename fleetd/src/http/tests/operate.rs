@@ -124,26 +124,6 @@ async fn only_a_machine_that_is_gone_is_forgotten() {
 }
 
 #[tokio::test]
-async fn a_machine_that_may_still_be_stopping_a_unit_that_must_not_run_twice_is_not_forgotten() {
-    let served = Served::new().await;
-    let text = "[Service]\nExecStart=/bin/a\n[X-Fleet]\nOnDisconnect=stop\n";
-    let body = serde_json::json!({"units": [{"name": "db.service", "text": text, "desired_state": "launched"}]});
-    assert_eq!(served.send("POST", "/fleet/v2/units", &body.to_string()).await.status, 200);
-    let key = fleet_registry::record::ContentKey::of(text, &std::collections::BTreeMap::new());
-    served.schedule("m1", &[("db.service", 1, &key)], &[], 4).await;
-    let is_lost = |cluster: &serde_json::Value| cluster["lost"] != serde_json::json!([]);
-    served.until("/fleet/v2/cluster", is_lost).await;
-    let error = served.client().forget("m1").await.unwrap_err();
-    assert_eq!(error.status(), Some(409));
-    assert!(error.to_string().contains("may still be stopping db.service"), "{error}");
-
-    served.schedule("m2", &[("db.service", 1, &key)], &[], 1).await;
-    served.schedule("m1", &[], &[("db.service", 5)], 5).await;
-    served.until("/fleet/v2/cluster", |cluster| cluster["lost"][0]["units"] == 0).await;
-    served.client().forget("m1").await.unwrap();
-}
-
-#[tokio::test]
 async fn the_brake_is_released_where_it_is_on() {
     let served = Served::new().await;
     assert_eq!(served.client().release_brake().await.unwrap().brake, None);

@@ -77,16 +77,6 @@ pub(super) async fn forget(
 ) -> Result<Json<ForgetAnswer>, Failure> {
     let Path(id) = id.map_err(|error| Failure::bad_request(error.body_text()))?;
     let id = machine_id(&id)?;
-    let handle = api.cluster.live().await?;
-    if let Some(unit) = handle.read(|picture| picture.fenced_on(&id).cloned()) {
-        return Err(Failure::new(
-            StatusCode::CONFLICT,
-            format!(
-                "machine {id} may still be stopping {unit}, which must not run twice (OnDisconnect=stop): forget it once \
-                 the unit runs elsewhere, or destroy the unit"
-            ),
-        ));
-    }
     match api.cluster.writer().forget(&id).await.map_err(|e| api.unavailable(&e))? {
         Forgotten::Gone(revision) => {
             tracing::info!("an operator ({caller}) had machine {} forgotten", id.short());
