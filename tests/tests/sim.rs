@@ -109,9 +109,9 @@ const fn themed(fault: Fault, theme: Theme, machines: usize, units: usize, stori
     Planted { fault, theme: Some(theme), machines, units, stories }
 }
 
-/// The promises of the production code that are broken one by one. Not in it: `LeaseWithoutClock`, `IncompleteMirror`, whose writes the compares
-/// of the schedules refuse all the same, and `NoAbsenceCompare` and
-/// `UnknownIsFailed`, which are not found within so few stories.
+/// The promises of the production code that are broken one by one. Not in it: `IncompleteMirror`, whose writes the compares
+/// of the schedules refuse all the same, and `LeaseWithoutClock`, `NoAbsenceCompare`, and `UnknownIsFailed`, which are not
+/// found within so few stories.
 #[cfg(debug_assertions)]
 const PLANTED: [Planted; 15] = [
     anything(Fault::NoWaitForStop),
