@@ -78,6 +78,8 @@ pub struct Agent {
     standing: Standing,
     /// A lease was lost since the machine was last caught up.
     gap: bool,
+    /// Until then a machine that catches up waits for all that it stops.
+    patient_until: Option<Mono>,
     /// The last trouble that was reported, so that it is not repeated.
     trouble: Option<Report>,
     /// Highest generation that this machine's record says it has seen.
@@ -144,6 +146,7 @@ impl Agent {
             since: 0,
             standing: Standing::NoLease,
             gap: false,
+            patient_until: None,
             trouble: None,
             seen_published: 0,
             vetted: false,
@@ -300,7 +303,8 @@ impl StateMachine for Agent {
         let publish = if registered { self.publisher.due() } else { None };
         let reread = if registered { self.reread_at } else { None };
         let fence = self.fence_wakeup();
-        [standing, publish, reread, fence, self.rescan_at, self.work.wakeup()].into_iter().flatten().min()
+        let times = [standing, publish, reread, fence, self.patient_until, self.rescan_at, self.work.wakeup()];
+        times.into_iter().flatten().min()
     }
 }
 
@@ -316,6 +320,7 @@ impl Agent {
             self.rescan_at = None;
             out.push(Effect::Disk(DiskEffect::Scan));
         }
+        self.patient_until.take_if(|until| *until <= now.mono);
         self.wake_units(now);
     }
 

@@ -1,6 +1,7 @@
 //! The machine's schedule: reading and watching it, and acknowledging what it took away.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use fleet_registry::planted::{self, Fault};
 use fleet_registry::record::{AppliedRecord, FORMAT, Record, ScheduleRecord, StateRecord};
@@ -14,9 +15,12 @@ use fleet_units::UnitName;
 use super::publish::Progress;
 use super::standing::{Standing, range, txn};
 use super::store::{Purpose, Watched};
-use super::{Agent, Mode};
+use super::{Agent, Local, Mode};
 use crate::effect::{DiskEffect, Effect, Memory, SystemdEffect};
 use crate::report::Report;
+
+/// How long a machine that catches up waits for what it stops, before it says what still stops and takes new units.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Agent {
     /// Reads the schedule, linearizable, and at the same revision what this machine wrote before.
@@ -59,6 +63,7 @@ impl Agent {
         }
         if let Standing::Reading { catching_up } = self.standing {
             self.standing = if catching_up { Standing::CatchingUp { writing: false } } else { Standing::Present };
+            self.patient_until = catching_up.then_some(now.mono + PATIENCE);
             self.mark_all();
         }
         self.cancel_watches(out);
@@ -218,7 +223,13 @@ impl Agent {
         self.schedule = Some(record);
     }
 
-    /// How far the newest schedule is carried out, if that is worth saying: all is done, or the engine waits for a unit
+    /// How far a schedule of this generation is carried out.
+    fn progress(&self, generation: u64) -> Progress {
+        let stopping = self.units.iter().filter(|(_, unit)| unit.unlisted).map(|(name, _)| name.clone());
+        Progress { generation, stopping: stopping.collect() }
+    }
+
+    /// How far the newest schedule is carried out, if that is worth saying: all is done, or somebody waits for a unit
     /// that is gone while others still stop. From here on nothing is started that this schedule does not list.
     fn news(&self) -> Option<Progress> {
         let schedule = self.schedule.as_ref()?;
@@ -232,25 +243,30 @@ impl Agent {
         let is_said = |name: &UnitName, given: u64| {
             said.is_some_and(|said| said.generation >= given && !said.stopping.contains(name))
         };
-        let mut leaving = schedule.leaving.iter();
-        leaving.any(|(name, &given)| !is_stopping(name) && !is_said(name, given)).then(|| {
-            let stopping = self.units.iter().filter(|(_, unit)| unit.unlisted).map(|(name, _)| name.clone());
-            Progress { generation, stopping: stopping.collect() }
-        })
+        let is_awaited = schedule.leaving.iter().any(|(name, &given)| !is_stopping(name) && !is_said(name, given));
+        let is_outdated = said.is_some_and(|said| said.stopping.iter().any(|name| !is_stopping(name)));
+        let is_due = self.gives_up_waiting() && generation > self.memory.acknowledged;
+        (is_awaited || is_outdated || is_due).then(|| self.progress(generation))
     }
 
-    /// Whether nothing of what an earlier schedule gave is still to be stopped.
-    pub(super) fn caught_up(&self) -> bool {
-        match &self.schedule {
-            Some(schedule) => {
-                self.memory.acknowledged == schedule.generation
-                    && self.remembering.is_none()
-                    && !self.units.values().any(|unit| unit.unlisted)
-            }
+    /// Whether a machine that catches up waits no longer for what still stops: the trouble of one unit is not to keep
+    /// all others from this machine. What still stops is said by name, and nothing that conflicts with it comes here.
+    fn gives_up_waiting(&self) -> bool {
+        let is_catching_up = matches!(self.standing, Standing::CatchingUp { .. });
+        is_catching_up && self.patient_until.is_none() && self.systemd && self.local == Local::Adopted
+    }
+
+    /// How far this machine has come, once that is far enough to be given units: nothing of what an earlier schedule gave
+    /// is still to be stopped, or what is takes too long.
+    pub(super) fn caught_up(&self) -> Option<Progress> {
+        let Some(schedule) = &self.schedule else {
             // A machine that holds nothing has nothing to catch up with, and may be given its first units. One that
             // does must wait to be told what to do with them.
-            None => !self.units.values().any(|u| u.is_own(self.cluster.as_ref())),
-        }
+            return (!self.units.values().any(|u| u.is_own(self.cluster.as_ref()))).then(|| Progress::whole(0));
+        };
+        let is_remembered = self.memory.acknowledged == schedule.generation && self.remembering.is_none();
+        let progress = self.progress(schedule.generation);
+        (is_remembered && (progress.stopping.is_empty() || self.gives_up_waiting())).then_some(progress)
     }
 
     /// Remembers, and then publishes, what was carried out.

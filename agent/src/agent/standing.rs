@@ -389,25 +389,25 @@ impl Agent {
     pub(super) fn catch_up(&mut self, out: &mut Vec<Effect>) {
         // An acknowledgement under way must not overtake this one; and one that failed is tried again after the schedule was
         // read again.
-        let waits = !self.caught_up() || self.publisher.is_acknowledging() || self.reread_at.is_some();
+        let waits = self.publisher.is_acknowledging() || self.reread_at.is_some();
         if self.standing != (Standing::CatchingUp { writing: false }) || waits {
             return;
         }
+        let Some(progress) = self.caught_up() else { return };
         self.standing = Standing::CatchingUp { writing: true };
         self.publisher.withdraw();
-        let generation = self.schedule.as_ref().map_or(0, |s| s.generation);
         let mut success = vec![self.presence(false)];
         if self.schedule.is_some() {
-            success.push(self.applied_record(&Progress::whole(generation)));
+            success.push(self.applied_record(&progress));
         }
         let request = TxnRequest { compare: vec![self.fence()], success, failure: Vec::new() };
-        self.transact(Purpose::CatchUp { generation }, request, out);
+        self.transact(Purpose::CatchUp { progress }, request, out);
     }
 
     pub(super) fn on_caught_up(
         &mut self,
         now: Now,
-        generation: u64,
+        progress: Progress,
         result: Result<Response, StoreError>,
         out: &mut Vec<Effect>,
     ) {
@@ -415,10 +415,10 @@ impl Agent {
             Ok(Some(txn)) if txn.succeeded => {
                 self.gap = false;
                 self.standing = Standing::Present;
-                if generation > 0 {
-                    self.publisher.acknowledged(Progress::whole(generation));
+                out.push(Effect::Log(Report::CaughtUp { generation: progress.generation }));
+                if progress.generation > 0 {
+                    self.publisher.acknowledged(progress);
                 }
-                out.push(Effect::Log(Report::CaughtUp { generation }));
                 if self.mode == Mode::Leaving {
                     // What was just written may be from before.
                     self.rewrite_presence(false, out);

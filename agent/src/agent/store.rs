@@ -8,6 +8,7 @@ use fleet_registry::{CallId, Now, Owner, StoreEffect, StoreEvent, WatchId};
 use fleet_units::UnitName;
 
 use super::Agent;
+use super::publish::Progress;
 use crate::effect::Effect;
 
 /// What a call was for.
@@ -26,7 +27,7 @@ pub(super) enum Purpose {
     /// Read the schedule, and what this machine wrote before.
     Read,
     /// Acknowledge, and say that the machine is caught up.
-    CatchUp { generation: u64 },
+    CatchUp { progress: Progress },
     /// Write this machine's record anew.
     Rewrite { catching_up: bool },
     /// Fetch a text.
@@ -120,7 +121,7 @@ impl Agent {
             Purpose::Register => self.on_registered(now, result, out),
             Purpose::TakeBack { catching_up } => self.on_taken_back(now, catching_up, result, out),
             Purpose::Read => self.on_read(now, result, out),
-            Purpose::CatchUp { generation } => self.on_caught_up(now, generation, result, out),
+            Purpose::CatchUp { progress } => self.on_caught_up(now, progress, result, out),
         }
     }
 

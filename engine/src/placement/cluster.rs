@@ -190,9 +190,18 @@ impl Cluster {
     }
 
     /// Tells how far a machine has carried out its schedules: what it was to stop until then is gone from it, but for
-    /// what it is still stopping.
+    /// what it is still stopping. That may be units of which no schedule speaks any more: they were given elsewhere, or
+    /// deleted, while the machine was lost.
     pub fn acknowledge(&mut self, id: &MachineId, generation: u64, stopping: &BTreeSet<UnitName>) {
         let Some(machine) = self.machines.find(id.as_str()) else { return };
+        for name in stopping {
+            let unit = self.unit(name);
+            let entry = &mut self.machines[machine];
+            if !entry.units.contains(&unit) && !entry.leaving.contains_key(&unit) {
+                entry.leaving.insert(unit, Some(generation));
+                self.units[unit].leaving.insert(machine);
+            }
+        }
         let done = |unit: UnitIx, given: Option<u64>| {
             given.is_some_and(|given| given <= generation) && !stopping.contains(&self.units[unit].name)
         };

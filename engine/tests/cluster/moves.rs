@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fleet_registry::Key;
-use fleet_registry::record::NoteKind;
+use fleet_registry::record::{AppliedRecord, NoteKind};
 use fleet_units::DesiredState;
 
 use crate::rig::{Rig, machine, unit};
@@ -174,4 +174,30 @@ fn a_machine_without_schedule_gets_one_when_its_own_is_deleted() {
     rig.delete(&Key::Schedule(machine("m1")));
     rig.settle();
     assert_eq!(rig.listed("a.service"), ["m1"]);
+}
+
+/// A machine that was lost may come back with a unit that does not stop, and that no schedule of it lists any more.
+#[test]
+fn what_a_machine_says_it_still_stops_keeps_away_what_conflicts_with_it() {
+    let mut rig = Rig::new(&["m1", "m2"]);
+    rig.instant();
+    rig.node("m1").agent_works = false;
+    let mut applied: AppliedRecord = rig.get(&Key::Applied(machine("m1"))).unwrap();
+    applied.stopping.insert(unit("a.service"));
+    rig.put(&Key::Applied(machine("m1")), &applied);
+    let leader = rig.leader().unwrap();
+    for (name, next_leader) in [("b.service", false), ("c.service", true)] {
+        if next_leader {
+            rig.resign(&leader);
+        }
+        rig.start(name, "MachineID=m1\nConflicts=a.service");
+        rig.until(Duration::from_secs(30), "it is decided", |rig| rig.note(name).is_some());
+        assert_eq!(rig.listed(name), Vec::<String>::new());
+        assert_eq!(rig.note(name).unwrap().reason, "waiting for m1 to stop a.service, which conflicts");
+    }
+    rig.node("m1").agent_works = true;
+    applied.stopping.clear();
+    rig.put(&Key::Applied(machine("m1")), &applied);
+    rig.settle();
+    assert_eq!((rig.running("b.service"), rig.running("c.service")), (vec!["m1"], vec!["m1"]));
 }

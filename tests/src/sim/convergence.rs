@@ -46,8 +46,7 @@ impl World {
             };
         }
         if is_global(unit) {
-            let takes = |machine: &&Machine| !is_held_up(&self.truth, machine) || listed.contains(&machine.id);
-            return match listed.len() == self.machines.iter().filter(takes).count() {
+            return match listed.len() == self.machines.len() {
                 true => Ok(()),
                 false => Err(format!("{unit} is global, and on {} machines only", listed.len())),
             };
@@ -59,8 +58,7 @@ impl World {
             }
         }
         let note = self.truth.notes.get(unit).map(|note| note.kind);
-        let held_up = self.machines.iter().any(|machine| is_held_up(&self.truth, machine));
-        let may_wait = name.starts_with("with") || name.starts_with("lone") || held_up;
+        let may_wait = name.starts_with("with") || name.starts_with("lone");
         match listed.len() {
             1 => Ok(()),
             0 if may_wait && note.is_some_and(|kind| kind != NoteKind::Placed) => Ok(()),
@@ -75,11 +73,6 @@ fn has_hanging(machine: &Machine) -> bool {
     present.any(|unit| machine.systemd.hangs(unit))
 }
 
-/// A fleetd that was started anew, or lost its lease, while a stop hangs waits for that before it starts anything.
-fn is_held_up(truth: &Truth, machine: &Machine) -> bool {
-    truth.present.get(&machine.id).is_some_and(|record| record.catching_up) && has_hanging(machine)
-}
-
 /// Whether a machine does what its schedule says, which says what people want.
 fn machine_settled(truth: &Truth, machine: &Machine) -> Result<(), String> {
     let id = &machine.id;
@@ -88,10 +81,6 @@ fn machine_settled(truth: &Truth, machine: &Machine) -> Result<(), String> {
     }
     let record = truth.present.get(id).ok_or_else(|| format!("{id} is not present"))?;
     let schedule = truth.schedule(id).ok_or_else(|| format!("{id} has no schedule"))?;
-    // What stops for good is acknowledged by name, with everything else that has stopped, once anyone waits for that.
-    if is_held_up(truth, machine) {
-        return Ok(());
-    }
     let hangs = has_hanging(machine);
     let acknowledged = truth.applied.get(id) == Some(&schedule.generation);
     if record.catching_up || !(acknowledged || hangs) {

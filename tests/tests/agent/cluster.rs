@@ -1,5 +1,6 @@
 //! The machine and its cluster: whose store it is, presence, outages, and the ways to end.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fleet_agent::{Event, FoundUnit, Job, Standing};
@@ -130,7 +131,7 @@ fn a_store_outage_of_any_length_touches_nothing() {
 #[test]
 fn after_a_gap_nothing_starts_before_the_old_is_gone() {
     let mut w = running();
-    w.systemd.slow_stop.insert(unit("a.service"), Duration::from_secs(30));
+    w.systemd.slow_stop.insert(unit("a.service"), Duration::from_millis(900));
     w.store.down(w.now);
     w.run(TTL * 2);
     // Meanwhile it was declared lost: its unit went elsewhere, another one is meant for it.
@@ -140,13 +141,48 @@ fn after_a_gap_nothing_starts_before_the_old_is_gone() {
     w.store.up(w.now);
     w.until("the old one is being stopped", |w| w.systemd.times(Job::Stop, "a.service") == 1);
     assert!(w.machine().is_some_and(|m| m.catching_up));
-    w.run(Duration::from_secs(20));
+    w.run(Duration::from_millis(800));
     assert!(w.is_active("a.service") && w.systemd.times(Job::Start, "b.service") == 0);
     assert!(w.machine().is_some_and(|m| m.catching_up));
     w.until("the new one runs", |w| w.is_active("b.service"));
     assert!(!w.is_active("a.service"));
     assert_eq!(w.applied(), Some(generation));
     assert!(w.machine().is_some_and(|m| !m.catching_up));
+}
+
+/// A stop that hangs must not keep a machine out of the cluster: what still stops is named, everything else goes on.
+#[test]
+fn a_stop_that_hangs_keeps_no_machine_from_catching_up() {
+    let mut w = running();
+    w.give("c.service", 4, TEXT, Target::Launched);
+    w.publish();
+    w.until("both run", |w| w.is_active("a.service") && w.is_active("c.service"));
+    w.systemd.slow_stop.insert(unit("a.service"), Duration::from_secs(1_000_000));
+    w.systemd.slow_stop.insert(unit("c.service"), Duration::from_secs(60));
+    for restarts in [false, true] {
+        if restarts {
+            w.restart();
+        }
+        w.store.down(w.now);
+        w.run(TTL * 2);
+        for name in ["a.service", "c.service"].into_iter().filter(|_| !restarts) {
+            w.take(name);
+            w.leaving.remove(&unit(name));
+        }
+        let new = ["b.service", "d.service"][usize::from(restarts)];
+        w.give(new, 6, TEXT, Target::Launched);
+        let generation = w.publish();
+        w.store.up(w.now);
+        w.until("it is back", |w| w.agent.status().standing == Standing::Reading { catching_up: true });
+        let back = w.now;
+        w.until("the new one runs", |w| w.is_active(new));
+        assert!(w.now - back < Duration::from_secs(2), "{:?}", w.now - back);
+        assert!(w.machine().is_some_and(|m| !m.catching_up));
+        assert_eq!(w.applied(), Some(generation));
+        assert!(w.stopping().contains(&unit("a.service")));
+    }
+    w.until("what has stopped is not named any more", |w| w.stopping() == BTreeSet::from([unit("a.service")]));
+    assert!(w.is_active("a.service") && !w.is_active("c.service"));
 }
 
 #[test]

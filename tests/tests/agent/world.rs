@@ -41,7 +41,7 @@ pub(crate) struct World {
     generation: u64,
     schedule: BTreeMap<UnitName, Assignment>,
     /// What was taken away, and by which generation, as the engine keeps it.
-    leaving: BTreeMap<UnitName, u64>,
+    pub(crate) leaving: BTreeMap<UnitName, u64>,
 }
 
 pub(crate) fn config() -> AgentConfig {
