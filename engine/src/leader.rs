@@ -31,6 +31,7 @@ use crate::report::Report;
 use facts::Digests;
 use failures::Failures;
 pub(crate) use fences::Lost;
+pub use fences::{fence_wait, stop_bound};
 use notes::Notes;
 use retention::Retention;
 use sweeper::Sweeper;

@@ -13,5 +13,6 @@ mod report;
 mod shell;
 
 pub use engine::{Engine, EngineConfig, EngineEffect, EngineEvent, EngineStatus};
+pub use leader::{fence_wait, stop_bound};
 pub use report::{Level, Report};
 pub use shell::{EngineHandle, spawn, spawn_with_timeout};

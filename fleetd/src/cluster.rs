@@ -1,6 +1,7 @@
 //! The cluster, for whoever asks this fleetd about it: a mirror of all records, loaded at first use and dropped after
 //! five idle minutes, and writes that answer once the mirror shows them.
 
+mod absent;
 mod change;
 mod picture;
 mod render;
@@ -15,6 +16,7 @@ use fleet_registry::store::StoreError;
 use fleet_registry::{Layout, Store};
 use tokio::time::{Instant, timeout_at};
 
+pub use absent::StillStopping;
 pub use change::{Change, Existing, Senseless, Text, check_template};
 pub use picture::{Parsed, Picture};
 pub use serve::{Handle, Notice, Status};

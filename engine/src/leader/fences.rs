@@ -61,15 +61,22 @@ pub(crate) struct Lost {
 }
 
 impl Lost {
-    /// How long to wait for a unit whose stop takes so long by the machine's own clock. That clock may be slower than
-    /// this one, and may have been slower than the registry's while the lease ran out.
     fn wait(self, bound: Duration) -> Duration {
-        bound + (bound + self.ttl) / CLOCK_RATE
+        fence_wait(bound, self.ttl)
     }
 }
 
-/// The bound on stopping a unit of this text; none where it is not to be stopped.
-pub(crate) fn stop_bound(files: &[fleet_units::UnitFile]) -> Option<Duration> {
+/// How long to wait, from when a machine's lease is seen to be gone, for a unit whose stop takes so long by the machine's
+/// own clock. That clock may be slower than this one, and may have been slower than the registry's while the lease ran
+/// out.
+#[must_use]
+pub fn fence_wait(bound: Duration, ttl: Duration) -> Duration {
+    bound + (bound + ttl) / CLOCK_RATE
+}
+
+/// The bound on stopping a unit of this text and its drop-ins; none where it is not to be stopped.
+#[must_use]
+pub fn stop_bound(files: &[fleet_units::UnitFile]) -> Option<Duration> {
     match fleet_units::Fence::of(files) {
         Ok(fence) => fence.map(|fence| fence.stop_bound()),
         // No version of fleet accepts such a text; whoever wrote it, nothing is known of how it stops.

@@ -8,6 +8,9 @@ use fleet_registry::mirror::KvChange;
 use fleet_registry::record::{ContentKey, ContentRecord, MachineRecord, ScheduleRecord, Versioned};
 use fleet_registry::view::{Change, Contents, View};
 use fleet_units::{MachineId, Requirements, UnitFile, UnitHash, UnitName};
+use tokio::time::Instant;
+
+use super::absent::Absent;
 
 /// A unit file, read.
 #[derive(Debug, Clone)]
@@ -30,6 +33,7 @@ pub struct Picture {
     parsed: BTreeMap<ContentKey, Parsed>,
     placed: BTreeMap<UnitName, BTreeSet<MachineId>>,
     leaving: BTreeMap<UnitName, BTreeSet<MachineId>>,
+    pub(super) absent: Absent,
 }
 
 impl Picture {
@@ -42,15 +46,20 @@ impl Picture {
             parsed: BTreeMap::new(),
             placed: BTreeMap::new(),
             leaving: BTreeMap::new(),
+            absent: Absent::default(),
         }
     }
 
-    /// Takes in changes, and says about which units there is something new.
-    pub fn apply(&mut self, revision: i64, changes: &[KvChange]) -> BTreeSet<UnitName> {
+    /// Takes in changes that came at `now`, and says about which units there is something new.
+    pub fn apply(&mut self, now: Instant, revision: i64, changes: &[KvChange]) -> BTreeSet<UnitName> {
         self.revision = revision;
         let mut touched = BTreeSet::new();
         for change in changes {
-            match self.view.apply(change) {
+            let told = self.view.apply(change);
+            if let Some(told) = &told {
+                self.absent.changed(now, &self.view, told);
+            }
+            match told {
                 Some(Change::Unit { name, .. } | Change::Note { unit: name } | Change::State { unit: name, .. }) => {
                     touched.insert(name);
                 }

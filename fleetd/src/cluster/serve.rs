@@ -87,8 +87,9 @@ impl Loaded {
         self.status.subscribe()
     }
 
-    fn used(&self) {
-        *self.last_use.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    fn used(&self, at: Instant) {
+        let mut last = self.last_use.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = at.max(*last);
     }
 
     fn idle_since(&self) -> Option<Instant> {
@@ -98,7 +99,7 @@ impl Loaded {
 
     fn take(&self, revision: i64, changes: &[KvChange]) {
         let mut picture = self.picture.write().unwrap_or_else(PoisonError::into_inner);
-        let names = picture.apply(revision, changes);
+        let names = picture.apply(Instant::now(), revision, changes);
         // Told under the lock, so that who reads and subscribes under it misses nothing and sees nothing twice.
         if !names.is_empty() {
             // Nobody may be listening.
@@ -108,6 +109,9 @@ impl Loaded {
 
     fn complete(&self, revision: i64) {
         let was_live = self.status.borrow().live();
+        if !was_live {
+            self.picture.write().unwrap_or_else(PoisonError::into_inner).absent.followed(Instant::now());
+        }
         self.status.send_replace(Status { revision, failing: None, complete: true, loaded: true });
         if !was_live {
             _ = self.notices.send(Notice::Complete);
@@ -154,6 +158,11 @@ impl Handle {
         self.loaded.subscribe_status()
     }
 
+    /// Somebody will ask again at that time, about what only an unbroken look at the cluster can tell.
+    pub fn keep_until(&self, at: Instant) {
+        self.loaded.used(at);
+    }
+
     /// Reads the cluster, and is told of everything that changes after.
     pub fn read_and_follow<T>(&self, read: impl FnOnce(&Picture) -> T) -> (T, broadcast::Receiver<Notice>) {
         let picture = self.loaded.picture.read().unwrap_or_else(PoisonError::into_inner);
@@ -163,7 +172,7 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.loaded.used();
+        self.loaded.used(Instant::now());
         self.loaded.users.fetch_sub(1, Ordering::SeqCst);
     }
 }

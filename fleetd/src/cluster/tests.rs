@@ -48,6 +48,19 @@ async fn a_mirror_that_nobody_asks_is_dropped_and_loaded_again() {
     assert_eq!(again.read(|picture| picture.view.units.len()), 1);
 }
 
+/// Who is told to ask again in ten minutes would be told the same then, by a mirror that was loaded anew.
+#[tokio::test(start_paused = true)]
+async fn a_mirror_stays_for_who_will_ask_again() {
+    let cluster = cluster();
+    let held = cluster.live().await.unwrap();
+    held.keep_until(tokio::time::Instant::now() + IDLE * 2);
+    drop(held);
+    tokio::time::sleep(IDLE * 3 - Duration::from_secs(1)).await;
+    assert!(cluster.inner.slot().is_some(), "it is kept");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(cluster.inner.slot().is_none(), "it is dropped in the end");
+}
+
 #[tokio::test]
 async fn many_who_ask_at_once_share_one_mirror() {
     let cluster = cluster();

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use fleet_api::v2::{MachineChange, OperateRequest};
-use fleet_registry::record::{BrakeRecord, Extra, FORMAT, LeaderRecord, OperatorRecord, Record, Target};
+use fleet_registry::record::{
+    BrakeRecord, Extra, FORMAT, LeaderRecord, OperatorRecord, Record, ScheduleRecord, Target,
+};
 use fleet_registry::store::{Operation, PutRequest, RangeRequest, Request, ResponseBody};
 use fleet_registry::{Key, Store};
 
@@ -102,7 +104,7 @@ async fn only_a_machine_that_is_gone_is_forgotten() {
     let error = served.client().forget("m1").await.unwrap_err();
     assert_eq!(
         (error.status(), error.to_string().as_str()),
-        (Some(409), "machine m1 is present: stop its fleetd first")
+        (Some(409), "machine m1 is present: \"fleetctl drain\" it, then stop its fleetd")
     );
     assert_eq!(served.client().cluster().await.unwrap().lost, []);
 
@@ -121,6 +123,33 @@ async fn only_a_machine_that_is_gone_is_forgotten() {
     assert_eq!(keys.len(), 6, "the other machine has all of its records: {keys:?}");
 
     assert_eq!(served.client().forget("m1").await.unwrap_err().status(), Some(404));
+}
+
+/// Somebody's database would have two writers: with the records of a machine that is cut off, the leader would forget what
+/// it waits for, and give the unit to another at once.
+#[tokio::test]
+async fn a_machine_that_may_still_be_stopping_what_must_not_run_twice_is_not_forgotten() {
+    let served = Served::new().await;
+    let text = "[Service]\nExecStart=/bin/a\nTimeoutStopSec=20\n[X-Fleet]\nOnDisconnect=stop\n";
+    let body = serde_json::json!({"units": [{"name": "db.service", "text": text, "desiredState": "launched"}]});
+    let answer = served.send("POST", "/fleet/v2/units", &body.to_string()).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let key = fleet_registry::record::ContentKey::of(text, &BTreeMap::new());
+    served.schedule("m1", &[("db.service", 1, &key)], &[], 4).await;
+    served.until("/fleet/v2/cluster", |cluster| cluster["lost"] != serde_json::json!([])).await;
+    let error = served.client().forget("m1").await.unwrap_err();
+    assert_eq!(error.status(), Some(409));
+    let words = error.to_string();
+    assert!(words.starts_with("machine m1 may still be stopping db.service, which must never run twice"), "{words}");
+    assert!(words.contains("for at most 8") && words.contains("forget it after that"), "{words}");
+    assert!(served.stored::<ScheduleRecord>(Key::Schedule(machine("m1"))).await.is_some(), "it is all there");
+
+    // The leader waited, and found another machine.
+    served.schedule("m2", &[("db.service", 1, &key)], &[], 1).await;
+    served.schedule("m1", &[], &[("db.service", 5)], 5).await;
+    served.until("/fleet/v2/cluster", |cluster| cluster["lost"][0]["units"] == 0).await;
+    served.client().forget("m1").await.unwrap();
+    assert_eq!(served.stored::<ScheduleRecord>(Key::Schedule(machine("m1"))).await, None);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use fleet_api::v2::{BrakeAnswer, BrakeRequest, ForgetAnswer, MachineChanged, OperateAnswer, OperateRequest};
 use fleet_registry::record::OperatorRecord;
 use fleet_units::MachineId;
+use tokio::time::Instant;
 
 use crate::cluster::Forgotten;
 use crate::http::request::{decode_object, expect_json, is_metadata_key};
@@ -77,6 +78,20 @@ pub(super) async fn forget(
 ) -> Result<Json<ForgetAnswer>, Failure> {
     let Path(id) = id.map_err(|error| Failure::bad_request(error.body_text()))?;
     let id = machine_id(&id)?;
+    let handle = api.cluster.live().await?;
+    let now = Instant::now();
+    if let Some(still) = handle.read(|picture| picture.still_stopping(&id, now)) {
+        handle.keep_until(still.until);
+        let (unit, left) = (still.unit, still.until - now);
+        return Err(Failure::new(
+            StatusCode::CONFLICT,
+            format!(
+                "machine {id} may still be stopping {unit}, which must never run twice (OnDisconnect=stop), for at most \
+                 {} s more: forget it after that, or once {unit} runs elsewhere",
+                left.as_secs() + 1
+            ),
+        ));
+    }
     match api.cluster.writer().forget(&id).await.map_err(|e| api.unavailable(&e))? {
         Forgotten::Gone(revision) => {
             tracing::info!("an operator ({caller}) had machine {} forgotten", id.short());
@@ -84,9 +99,10 @@ pub(super) async fn forget(
             Ok(Json(ForgetAnswer { revision }))
         }
         Forgotten::Unknown => Err(Failure::not_found(format!("there is no machine {id}"))),
-        Forgotten::Present => {
-            Err(Failure::new(StatusCode::CONFLICT, format!("machine {id} is present: stop its fleetd first")))
-        }
+        Forgotten::Present => Err(Failure::new(
+            StatusCode::CONFLICT,
+            format!("machine {id} is present: \"fleetctl drain\" it, then stop its fleetd"),
+        )),
     }
 }
 
