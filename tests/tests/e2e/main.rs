@@ -6,7 +6,9 @@
 mod agents;
 mod api;
 mod bad_input;
+mod bus;
 mod clones;
+mod cuts;
 mod disks;
 mod drain;
 mod failures;
