@@ -36,7 +36,8 @@ impl Election {
         let first = self.latest.is_none();
         self.latest = Some((revision, holder.clone()));
         if let Phase::Leading { fence } = self.phase {
-            if let Some(holder) = holder.as_ref().filter(|holder| holder.create_revision == fence) {
+            let same = |holder: &&Holder| holder.create_revision == fence && !self.is_of_another(holder);
+            if let Some(holder) = holder.as_ref().filter(same) {
                 return self.keep(now, holder, out);
             }
             let why = if holder.is_none() { "its key is gone" } else { "another leads" };
@@ -94,6 +95,12 @@ impl Election {
             record.machine == self.config.machine && record.instance == self.config.instance
         };
         holder.record.as_ref().is_ok_and(own)
+    }
+
+    /// Whether the key hangs on the lease of another. In a store that was restored from a backup revisions count from there
+    /// on, so that another leader's key may have been created at the very same one as this one's in the store before.
+    fn is_of_another(&self, holder: &Holder) -> bool {
+        holder.lease != 0 && Some(holder.lease) != self.lease
     }
 
     /// This machine leads, and somebody wrote over its record: without its lease it would outlive this machine. Its one

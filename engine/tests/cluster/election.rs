@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use fleet_engine::Report;
+use fleet_registry::Key;
 use fleet_registry::loopback::{Connection, Fault};
+use fleet_registry::record::{FORMAT, LeaderRecord, Record};
+use fleet_registry::store::{Operation, PutRequest, Request};
 
-use crate::rig::{Rig, TTL};
+use crate::rig::{Rig, TTL, machine};
 
 fn leaders(rig: &Rig) -> Vec<&str> {
     rig.nodes.iter().filter(|node| node.engine.status().leads).map(|node| node.id.as_str()).collect()
@@ -102,7 +105,7 @@ fn an_answer_that_got_lost_does_not_cost_the_election() {
         rig.nodes[0].link.inject(Fault::None);
         rig.nodes[0].link.inject(fault);
         rig.until(Duration::from_secs(5), "it leads", |rig| rig.nodes[0].engine.status().leads);
-        let fence = rig.kv(&fleet_registry::Key::Leader).unwrap().create_revision;
+        let fence = rig.kv(&Key::Leader).unwrap().create_revision;
         assert!(elections(&rig).last().unwrap().contains(&format!("fence {fence}")), "{fault:?}");
     }
 }
@@ -119,4 +122,47 @@ fn a_leader_that_is_cut_off_is_deposed_when_its_lease_ends_and_never_writes_agai
     rig.run(TTL);
     assert_eq!(leaders(&rig).len(), 1);
     assert_ne!(leaders(&rig)[0], leader);
+}
+
+#[test]
+fn in_a_restored_store_another_may_lead_by_a_key_that_was_created_at_the_same_revision() {
+    let mut rig = Rig::empty();
+    rig.add("m1", &[], false);
+    rig.run(Duration::from_millis(1));
+    assert!(
+        rig.kv(&Key::Machine(machine("m1"))).is_some() && rig.leader().is_none(),
+        "it has a lease, and leads not yet"
+    );
+    let backup = rig.memory.clone();
+    rig.settle();
+    assert_eq!(leaders(&rig), ["m1"]);
+    let fence = rig.kv(&Key::Leader).unwrap().create_revision;
+
+    // Restored, and written to until somebody else comes to lead there just when this one did.
+    let now = rig.now;
+    rig.nodes[0].link.break_watches(&mut rig.memory, now);
+    rig.memory = backup.from_snapshot(now, Some(7));
+    rig.memory.apply(now, Request::LeaseGrant { id: 3, ttl: TTL.as_secs().try_into().unwrap() }).unwrap();
+    while rig.memory.header().revision < fence - 1 {
+        rig.write(Operation::Put(PutRequest::new("elsewhere", "anything")));
+    }
+    let other = LeaderRecord {
+        v: FORMAT,
+        machine: machine("m2"),
+        instance: "first".to_owned(),
+        since: 0,
+        why: "no leader".to_owned(),
+        extra: Default::default(),
+    };
+    rig.write(Operation::Put(PutRequest {
+        lease: 3,
+        ..PutRequest::new(rig.layout.encode(&Key::Leader), other.encode())
+    }));
+    assert_eq!(rig.kv(&Key::Leader).unwrap().create_revision, fence);
+
+    rig.run(Duration::from_secs(1));
+    assert_eq!((leaders(&rig).len(), rig.leader().as_deref()), (0, Some("m2")), "{:?}", rig.log());
+    rig.until(TTL, "it leads by a key of its own", |rig| rig.leader().as_deref() == Some("m1"));
+    assert_eq!(leaders(&rig), ["m1"]);
+    assert!(rig.kv(&Key::Leader).unwrap().create_revision > fence);
 }
