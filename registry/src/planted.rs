@@ -45,6 +45,14 @@ pub enum Fault {
     LeavingForgotten,
     /// Taking units from a lost machine does not compare that it is still absent.
     NoAbsenceCompare,
+    /// The timer of the fence counts from the arrival of an answer, not from the sending of its request.
+    FenceFromReceipt,
+    /// The timer of the fence is not armed.
+    FenceNotArmed,
+    /// A leader does not wait until a lost machine must have stopped what has `OnDisconnect=stop`.
+    StopBoundIgnored,
+    /// An engine asks to be woken for what it cannot do then, at a time that has passed.
+    WakesInVain,
     /// The last state of a unit that changes often is not written.
     StaleStates,
 }

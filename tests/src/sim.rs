@@ -20,6 +20,7 @@ mod reality;
 mod restore;
 mod rng;
 mod shrink;
+mod single;
 mod story;
 pub mod systemd;
 mod theme;

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use fleet_registry::planted::{self, Fault};
 use fleet_registry::{Mono, View};
 use fleet_units::{MachineId, UnitName};
 
@@ -43,7 +44,7 @@ fn fencing(
         let said = state.and_then(|state| state.stop_bound_ms).map(Duration::from_millis).unwrap_or_default();
         let wait = lost.wait(bound.max(said));
         let until = lost.since + wait;
-        if until > now {
+        if until > now && !planted::is(Fault::StopBoundIgnored) {
             fencing.insert(name.clone(), wait);
             next = Some(next.map_or(until, |next| next.min(until)));
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use fleet_registry::record::{NoteKind, Target};
-use fleet_units::{DesiredState, UnitName};
+use fleet_units::{DesiredState, MachineId, UnitName};
 
 use super::machine::Machine;
 use super::operator::{MOVES, is_moved};
@@ -15,6 +15,9 @@ impl World {
     pub(super) fn unsettled(&self) -> Result<(), String> {
         if self.truth.leader.is_none() || self.truth.brake.is_some() {
             return Err("nobody leads, or the brake is on".to_owned());
+        }
+        if let Some((unit, id)) = self.start_under_way() {
+            return Err(format!("{unit} is still being started on {id}"));
         }
         for machine in &self.machines {
             machine_settled(&self.truth, machine)?;
@@ -34,6 +37,14 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Where systemd still tries to start something that is moved if that comes to nothing: a start that hangs it gives up
+    /// after a time of its own.
+    pub(super) fn start_under_way(&self) -> Option<(&UnitName, &MachineId)> {
+        let moved = self.truth.units.keys().filter(|unit| is_moved(unit));
+        let starts = |unit| self.machines.iter().find(|machine| machine.systemd.is_starting(unit));
+        moved.filter_map(|unit| Some((unit, &starts(unit)?.id))).next()
     }
 
     fn unit_settled(&self, unit: &UnitName, desired: DesiredState) -> Result<(), String> {

@@ -209,8 +209,16 @@ impl World {
     }
 
     fn systemd(&mut self, n: usize, mut effect: SystemdEffect) {
-        if let SystemdEffect::Fence { act: FenceAct::Arm { deadline, .. }, .. } = &mut effect {
-            *deadline = self.machines[n].clock.when(*deadline);
+        if let SystemdEffect::Fence { act, .. } = &mut effect {
+            // Every keep-alive arms a timer and stops the one before: no news to people.
+            if !matches!(act, FenceAct::Arm { deadline, .. } if !deadline.is_zero())
+                && !matches!(act, FenceAct::Disarm { .. })
+            {
+                self.timeline.push(self.now, self.machines[n].id.as_str(), format_args!("fence: {act:?}"));
+            }
+            if let FenceAct::Arm { deadline, .. } = act {
+                *deadline = self.machines[n].clock.when(*deadline);
+            }
         }
         if let SystemdEffect::Job { unit, job, .. } = &effect {
             self.say(n, format_args!("systemd: {job:?} {unit}"));

@@ -7,6 +7,7 @@ use fleet_registry::store::{DeleteRequest, Operation, PutRequest, Request, TxnRe
 use fleet_registry::{Key, Layout};
 use fleet_units::{DesiredState, UnitFile, UnitName};
 
+use super::single::TIMEOUT;
 use super::truth::Writer;
 use super::world::World;
 
@@ -22,6 +23,7 @@ fn text(unit: &UnitName, version: usize) -> String {
         "zone" => format!("MachineMetadata=zone={}", ["a", "b", "c"][name.len() % 3]),
         "with" => format!("MachineOf={}", name.replacen("with", "plain", 1)),
         "hop" => format!("OnFailure=move\nMaxMoves={MOVES}"),
+        "single" => format!("OnDisconnect=stop\n[Service]\nTimeoutStopSec={}", TIMEOUT.as_secs()),
         _ => return format!("[Service]\nEnvironment=VERSION={version}\nExecStart=/bin/sleep infinity\n"),
     };
     format!("[Service]\nEnvironment=VERSION={version}\nExecStart=/bin/sleep infinity\n[X-Fleet]\n{fleet}\n")
@@ -29,7 +31,7 @@ fn text(unit: &UnitName, version: usize) -> String {
 
 /// The units that a story is about: some are plain, and the others are of all kinds.
 pub(super) fn names(count: usize) -> Vec<UnitName> {
-    let kinds = ["plain", "zone", "hop", "lone", "plain", "with", "global"];
+    let kinds = ["plain", "zone", "hop", "lone", "plain", "with", "global", "single"];
     let name = |n: usize| {
         let kind = kinds[n % kinds.len()];
         // A unit that follows another does so by its number.
@@ -39,9 +41,19 @@ pub(super) fn names(count: usize) -> Vec<UnitName> {
     (0..count).map(name).collect()
 }
 
+/// One with `OnDisconnect=stop`.
+pub(super) fn single(n: usize) -> UnitName {
+    UnitName::parse(&format!("single-{n}.service")).expect("a unit name")
+}
+
 /// Whether it asks to be moved for failing.
 pub(super) fn is_moved(unit: &UnitName) -> bool {
     unit.as_str().starts_with("hop")
+}
+
+/// Whether it has `OnDisconnect=stop`.
+pub(super) fn is_single(unit: &UnitName) -> bool {
+    unit.as_str().starts_with("single")
 }
 
 impl World {
@@ -122,10 +134,12 @@ impl World {
         self.write(vec![Self::put(&self.layout, &Key::Brake, &BrakeRecord { released: true, ..brake })]);
     }
 
-    /// Gives up a machine, if it is absent: what it wrote is deleted, and what was written for it.
+    /// Gives up a machine, if it is absent: what it wrote is deleted, and what was written for it. Nobody does so who knows
+    /// that what must not run twice still runs there.
     pub(super) fn forget(&mut self, n: usize) {
         let id = self.machines[n].id.clone();
-        if self.truth.present.contains_key(&id) || self.own.is_some() {
+        let runs = self.machines[n].systemd.singles().next().is_some();
+        if self.truth.present.contains_key(&id) || self.own.is_some() || runs {
             return;
         }
         self.timeline.push(self.now, "operator", format_args!("forget {id}"));

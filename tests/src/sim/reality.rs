@@ -27,6 +27,8 @@ pub(super) enum Promise {
     Runs(Assignment),
     /// A unit that was taken from it does not.
     Stops,
+    /// This process of a unit that must not run twice is gone, whatever befalls the machine.
+    Ends(u32),
     /// What people are shown of a unit is what is.
     Shows,
 }
@@ -62,6 +64,11 @@ impl Reality {
         self.troubled.insert((machine, unit), now);
     }
 
+    /// This process is to be gone by then.
+    pub(super) fn ends(&mut self, by: Mono, machine: usize, unit: UnitName, pid: u32) {
+        self.promise(by, Duration::ZERO, machine, unit, Promise::Ends(pid));
+    }
+
     fn promise(&mut self, made: Mono, within: Duration, machine: usize, unit: UnitName, what: Promise) {
         self.count += 1;
         self.promises.insert((made + within, self.count), Promised { made, machine, unit, what });
@@ -77,6 +84,7 @@ impl World {
     /// A machine's systemd may have started or stopped something.
     pub(super) fn look_at_systemd(&mut self, n: usize) {
         let now = self.now;
+        self.check_singles(n);
         let is: BTreeMap<UnitName, u32> = self.machines[n].systemd.active().map(|(u, pid)| (u.clone(), pid)).collect();
         let was = self.reality.running.entry(n).or_default();
         if *was == is {
@@ -118,6 +126,10 @@ impl World {
                 }
                 News::Given(..) => continue,
                 News::Taken(machine, unit) => (machine, unit, Promise::Stops),
+                News::Gone(machine) => {
+                    self.lease_ended(&machine);
+                    continue;
+                }
             };
             self.reality.promise(self.now, PROMPT, number(&machine), unit, what);
         }
@@ -151,6 +163,12 @@ impl World {
         let id = &machine.id;
         let troubled = machine.systemd.hangs(unit)
             || self.reality.troubled.get(&(*n, unit.clone())).is_some_and(|at| *at + TROUBLED > *made);
+        if let Promise::Ends(pid) = what {
+            return match *pid != 0 && machine.systemd.pid(unit) == *pid {
+                true => Err(format!("invariant 2: {unit} runs on {id} still, which lost its lease long ago")),
+                false => Ok(()),
+            };
+        }
         if !self.is_healthy(*n, *made) {
             return Ok(());
         }

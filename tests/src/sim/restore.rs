@@ -8,6 +8,7 @@ use fleet_registry::store::{Event, EventKind, KeyValue, RangeRequest, Request, R
 use fleet_registry::{Layout, Mono};
 use fleet_units::UnitName;
 
+use super::operator::is_single;
 use super::truth::{Truth, Writer, is_global};
 use super::world::World;
 
@@ -60,7 +61,8 @@ impl World {
                 let is_orphan = held.is_some() && known.map(|(uid, _)| *uid) != held;
                 let is_listed = given.is_some_and(|given| given.units.contains_key(unit));
                 let is_same = known == old.get(unit) && is_listed;
-                if is_orphan || is_same {
+                // What is fenced stops where the backup does not know the lease.
+                if (is_orphan || is_same) && !is_single(unit) {
                     kept.push(Kept { machine: n, unit: unit.clone(), pid, is_orphan });
                 }
                 if !is_listed && !is_global(unit) {

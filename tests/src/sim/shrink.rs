@@ -4,6 +4,8 @@ use super::story::{Outcome, Story};
 
 /// Tellings that may be spent on it.
 const BUDGET: u32 = 400;
+/// Steps that may be spent on it, so that it ends even where every telling is long: some ten seconds.
+const STEPS: u64 = 2_000_000;
 
 /// What kind of failure it is: its words without names and numbers.
 fn class(outcome: &Outcome) -> Option<String> {
@@ -16,16 +18,18 @@ struct Shrinker {
     best: Story,
     outcome: Outcome,
     left: u32,
+    steps: u64,
 }
 
 impl Shrinker {
     /// Takes this story if it fails as the best one does.
     fn try_story(&mut self, story: Story) -> bool {
-        if self.left == 0 {
+        if self.left == 0 || self.steps == 0 {
             return false;
         }
         self.left -= 1;
         let outcome = story.tell();
+        self.steps = self.steps.saturating_sub(outcome.steps);
         let same = class(&outcome) == class(&self.outcome);
         if same {
             (self.best, self.outcome) = (story, outcome);
@@ -67,7 +71,7 @@ impl Shrinker {
 #[must_use]
 pub fn shrink(story: &Story, outcome: Outcome) -> (Story, Outcome) {
     let keep = Some(story.steps().into_iter().map(|(n, _)| n).collect());
-    let mut shrinker = Shrinker { best: Story { keep, ..story.clone() }, outcome, left: BUDGET };
+    let mut shrinker = Shrinker { best: Story { keep, ..story.clone() }, outcome, left: BUDGET, steps: STEPS };
     shrinker.less();
     let (machines, units) = (shrinker.best.machines, shrinker.best.units);
     shrinker.fewer(machines, |story, count| story.machines = count);

@@ -158,6 +158,22 @@ impl Systemd {
         starts || self.units.get(unit).is_some_and(|u| !u.state.is_idle())
     }
 
+    /// What is in its memory.
+    pub(super) fn loaded(&self) -> impl Iterator<Item = &UnitName> {
+        self.units.keys()
+    }
+
+    /// Whether it is being stopped, and is not to be started again by that.
+    pub(super) fn is_stopping(&self, unit: &UnitName) -> bool {
+        self.jobs.get(unit).is_some_and(|pending| pending.job == Job::Stop)
+    }
+
+    /// Whether its start is under way.
+    #[must_use]
+    pub fn is_starting(&self, unit: &UnitName) -> bool {
+        self.units.get(unit).is_some_and(|u| u.state.active() == "activating")
+    }
+
     /// Whether it has started, and has not come to an end.
     #[must_use]
     pub fn is_active(&self, unit: &UnitName) -> bool {

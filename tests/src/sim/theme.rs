@@ -5,9 +5,10 @@
 use std::time::Duration;
 
 use fleet_registry::loopback::{Connection, Delays};
-use fleet_units::DesiredState;
+use fleet_units::{DesiredState, UnitName};
 
 use super::deed::{Deed, Step, Who};
+use super::operator::{names, single};
 use super::rng::Rng;
 use super::world::World;
 
@@ -22,19 +23,30 @@ pub enum Theme {
     BrokenWatches,
     /// Nothing goes wrong but that units take long to start and stop.
     SlowUnits,
+    /// Every unit has `OnDisconnect=stop` and takes long to stop; answers take seconds, machines are cut off, and fleetds
+    /// stand still.
+    Fenced,
 }
 
 /// A machine of a theme is never held to be prompt, whatever its links do.
 const ALWAYS: Duration = Duration::from_secs(86_400);
 
 impl Theme {
+    /// The units that it is about.
+    pub(super) fn units(self, count: usize) -> Vec<UnitName> {
+        match self {
+            Self::Fenced => (0..count).map(single).collect(),
+            _ => names(count),
+        }
+    }
+
     /// Sets the links up.
     pub(super) fn begin(self, world: &mut World) {
         let mut rng = Rng::new(world.seed ^ 0x7e3e);
         for machine in &mut world.machines {
             let delays = &mut machine.link.delays;
             match self {
-                Self::SlowAnswers => delays.answer = rng.millis(1_500, 4_000),
+                Self::SlowAnswers | Self::Fenced => delays.answer = rng.millis(1_500, 4_000),
                 Self::BrokenWatches => delays.answer = rng.millis(20, 400),
                 Self::PausedLeaders | Self::SlowUnits => continue,
             }
@@ -94,6 +106,12 @@ impl Theme {
                     add(change_of_mind(rng, unit)[1].clone(), rng.millis(0, 500));
                 }
                 add(Deed::Heal(who), rng.millis(0, 4_000));
+            }
+            Self::Fenced => {
+                add(Deed::Slow { who, unit, time: rng.millis(2_000, 6_000) }, rng.millis(20_000, 30_000));
+                add(Deed::CutFrom { unit, how: Connection::Silent }, rng.millis(0, 4_000));
+                add(Deed::Pause(who, rng.millis(15_000, 25_000)), rng.millis(20_000, 40_000));
+                add(Deed::MendAll, rng.millis(5_000, 20_000));
             }
         }
     }

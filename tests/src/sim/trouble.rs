@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use fleet_units::{DesiredState, UnitName};
 
-use super::operator::is_moved;
+use super::operator::{is_moved, is_single};
 use super::reality::number;
 use super::systemd::Systemd;
 use super::world::World;
 
 /// Longer than any story.
 const FOREVER: Duration = Duration::from_secs(1_000_000);
+/// As long as a story.
+const LONG: Duration = Duration::from_secs(300);
 
 impl Systemd {
     /// Whether it hangs for good with this unit.
@@ -26,7 +28,8 @@ impl World {
         self.reality.trouble(self.now, n, unit.clone());
         let systemd = &mut self.machines[n].systemd;
         if stop {
-            systemd.slow_stop.insert(unit.clone(), FOREVER);
+            // Of what is fenced a stop has an end.
+            systemd.slow_stop.insert(unit.clone(), if is_single(unit) { LONG } else { FOREVER });
             self.change(unit, "no more", |record| record.desired = DesiredState::Inactive);
         } else {
             systemd.slow_start.insert(unit.clone(), FOREVER);

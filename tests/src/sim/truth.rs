@@ -15,7 +15,7 @@ use fleet_units::{MachineId, UnitName};
 
 use super::machine::{Machine, TTL};
 use super::moves::Moves;
-use super::operator::is_moved;
+use super::operator::{is_moved, is_single};
 use super::reality::number;
 
 /// An agent believes in its lease for so long after the store has ended it, where its clock is slow, as promised.
@@ -28,6 +28,8 @@ pub(super) enum News {
     Given(MachineId, UnitName, Assignment),
     /// It is not to run this any more.
     Taken(MachineId, UnitName),
+    /// Its lease has ended.
+    Gone(MachineId),
 }
 
 /// Who wrote something.
@@ -213,6 +215,7 @@ impl Truth {
         match &record {
             None => {
                 self.absent.insert(id.clone(), now);
+                self.news.push(News::Gone(id.clone()));
                 self.excused.insert(id.clone());
             }
             Some(record) => {
@@ -312,7 +315,8 @@ impl Truth {
             return Err(format!("invariant 2: {unit} is given to {machine}, and {other} has not given it back"));
         }
         for other in machines.iter().filter(|other| other.id != *machine && other.systemd.may_run(unit)) {
-            if !self.excused.contains(&other.id) && !self.is_left(&other.id, unit) {
+            let excused = self.excused.contains(&other.id) && !is_single(unit);
+            if !excused && !self.is_left(&other.id, unit) {
                 return Err(format!("invariant 2: {unit} is given to {machine}, and runs on {}", other.id));
             }
         }

@@ -17,7 +17,7 @@ use super::timeline::Timeline;
 use super::truth::{Truth, Writer};
 
 /// More steps than any story takes: who takes them is busy with itself.
-const STEPS: u64 = 1_000_000;
+const STEPS: u64 = 250_000;
 /// More turns than machines take at one instant.
 const TURNS: u32 = 20_000;
 
@@ -123,6 +123,8 @@ impl World {
     pub(super) fn run(&mut self, time: Duration) {
         let until = self.now + time;
         self.touched.extend(0..self.machines.len());
+        // Whose turn was the last.
+        let mut busy = None;
         while self.violation.is_none() {
             self.keep_agenda();
             let next = self.agenda.first().map(|(at, _)| *at);
@@ -136,13 +138,17 @@ impl World {
             {
                 self.touched.insert(n);
                 self.turn(n);
-                self.turns += 1;
+                busy = Some(n);
             } else {
                 self.keep_promises();
             }
+            self.turns += 1;
             if self.steps > STEPS || self.turns > TURNS {
-                let who = self.agenda.first().map(|(_, n)| self.machines[*n].id.clone());
-                self.check(Err(format!("it never comes to rest: {who:?}")));
+                let (steps, turns) = (self.steps, self.turns);
+                let who = busy.map_or("the store", |n| self.machines[n].id.as_str());
+                let what =
+                    format!("it never comes to rest: {who} goes on after {steps} steps, {turns} turns at this instant");
+                self.check(Err(what));
             }
         }
         self.go_to(until);

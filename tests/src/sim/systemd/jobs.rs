@@ -87,7 +87,10 @@ impl Systemd {
             Job::Stop | Job::Restart if state.is_idle() => self.job_done(now, name, "done"),
             Job::Stop if self.stop_lies => self.job_done(now, name, "done"),
             Job::Stop | Job::Restart => {
-                unit.slow_stop = self.slow_stop.get(name).copied();
+                // What is fenced is killed after the time-out that fleet sets.
+                let limit = unit.definition.stop_timeout.filter(|_| self.fences.tied.contains(name));
+                let slow = self.slow_stop.get(name).copied();
+                unit.slow_stop = slow.map(|slow| limit.map_or(slow, |limit| slow.min(limit)));
                 unit.stop(now);
             }
             Job::Start => self.start(now, name),

@@ -93,6 +93,7 @@ pub(super) fn span_of(text: &str) -> Option<Duration> {
     let factor = match unit.trim() {
         "" | "s" | "sec" => 1.0,
         "ms" => 0.001,
+        "us" => 0.000_001,
         "min" => 60.0,
         _ => return None,
     };
