@@ -412,9 +412,6 @@ impl Engine {
 
     /// Whether it leads, and knows the registry as it is at least since its election.
     fn may_decide(&self) -> bool {
-        if planted::is(Fault::IncompleteMirror) {
-            return self.leader.is_some();
-        }
         let follows = |leader: &Leader| self.mirror.is_complete() && self.mirror.revision() >= leader.fence;
         self.is_loaded && self.leader.as_ref().is_some_and(follows)
     }

@@ -23,8 +23,6 @@ pub enum Fault {
     OldGeneration,
     /// An agent takes an absent schedule for an empty one.
     AbsentIsEmpty,
-    /// A leader decides before its mirror is complete.
-    IncompleteMirror,
     /// The brake never goes on.
     NoBrake,
     /// Absence is believed whatever one's own session says of the store.

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use fleet_registry::loopback::{Connection, Delays};
+use fleet_registry::loopback::{Connection, Delays, Fault};
 use fleet_units::{DesiredState, UnitName};
 
 use super::deed::{Deed, Step, Who};
@@ -19,6 +19,12 @@ pub enum Theme {
     PausedLeaders,
     /// Answers take seconds, and machines are cut off while a unit is between its stop and its start.
     SlowAnswers,
+    /// Requests of some machines take seconds, so that others are back before what was decided of them takes effect.
+    SlowRequests,
+    /// fleetds stand still for longer than their leases while people change what their machines are to run.
+    PausedAgents,
+    /// Writes take effect long after they were given up, and people change their minds meanwhile.
+    LateWrites,
     /// Watches break while people change things.
     BrokenWatches,
     /// Nothing goes wrong but that units take long to start and stop.
@@ -47,8 +53,11 @@ impl Theme {
             let delays = &mut machine.link.delays;
             match self {
                 Self::SlowAnswers | Self::Fenced => delays.answer = rng.millis(1_500, 4_000),
+                Self::SlowRequests if rng.chance(50) => delays.request = rng.millis(1_500, 4_000),
                 Self::BrokenWatches => delays.answer = rng.millis(20, 400),
-                Self::PausedLeaders | Self::SlowUnits => continue,
+                Self::SlowRequests | Self::PausedLeaders | Self::PausedAgents | Self::LateWrites | Self::SlowUnits => {
+                    continue;
+                }
             }
             machine.link.set_timeout(Duration::from_secs(5));
             machine.disturb(ALWAYS);
@@ -92,6 +101,25 @@ impl Theme {
                 add(Deed::CutFrom { unit, how: Connection::Silent }, rng.millis(15_000, 25_000));
                 add(Deed::MendAll, rng.millis(2_000, 20_000));
                 add(Deed::Heal(who), Duration::ZERO);
+            }
+            Self::SlowRequests => {
+                add(Deed::CutFrom { unit, how: Connection::Refused }, rng.millis(9_000, 16_000));
+                add(Deed::MendAll, rng.millis(8_000, 25_000));
+            }
+            Self::PausedAgents => {
+                add(Deed::Pause(who, rng.millis(11_000, 20_000)), rng.millis(0, 4_000));
+                for unit in (0..4).map(|_| rng.below(1 << 20)).collect::<Vec<_>>() {
+                    add(Deed::Restart { unit }, rng.millis(0, 1_000));
+                }
+                add(Deed::MendAll, rng.millis(15_000, 25_000));
+            }
+            Self::LateWrites => {
+                let late = Fault::Delay { request: rng.millis(1_000, 8_000), answer: Duration::ZERO };
+                let [first, then] = change_of_mind(rng, unit);
+                add(Deed::Call(Who::Leader, late), Duration::ZERO);
+                add(first, rng.millis(10, 1_500));
+                add(if rng.chance(50) { then } else { Deed::Cordon(who) }, rng.millis(0, 3_000));
+                add(Deed::Free(who), rng.millis(0, 6_000));
             }
             Self::BrokenWatches => {
                 add(Deed::BreakWatches(who), rng.millis(0, 400));
