@@ -100,6 +100,8 @@ pub(crate) struct Leader {
     ask_again: BTreeSet<MachineId>,
     /// Not written before then.
     pause_until: Mono,
+    /// It can do nothing before it hears from the registry: an answer, or a change.
+    awaits_registry: bool,
     /// The brake as it should be in the registry, when that is to be written.
     brake: Option<Option<BrakeRecord>>,
     brake_call: Option<u64>,
@@ -126,6 +128,7 @@ impl Leader {
             await_gone: BTreeSet::new(),
             ask_again: BTreeSet::new(),
             pause_until: Mono::ZERO,
+            awaits_registry: false,
             brake: None,
             brake_call: None,
             is_ready: false,
@@ -141,6 +144,10 @@ impl Leader {
     pub(crate) fn wakeup(&self) -> Option<Mono> {
         if self.pause_until > Mono::ZERO {
             return Some(self.pause_until);
+        }
+        if self.awaits_registry {
+            // What it hears from there wakes it; a time that passes meanwhile would wake it again and again.
+            return None;
         }
         let others = [self.sweeper.wakeup(), self.retention.wakeup(), self.failures.wakeup()];
         others.into_iter().flatten().chain(self.fences.values().copied()).min()
@@ -321,6 +328,7 @@ impl Leader {
         self.pause_until = Mono::ZERO;
         self.failures.expire(ground.now.mono);
         self.write_brake(ground, wishes);
+        self.awaits_registry = true;
         if self.writer.is_busy() {
             return self.send(ground, wishes);
         }
@@ -331,6 +339,7 @@ impl Leader {
         if ground.revision < self.await_revision || self.await_gone.iter().any(still_there) {
             return;
         }
+        self.awaits_registry = false;
         self.await_gone.clear();
         if self.cluster.is_none() {
             self.build(ground, wishes);

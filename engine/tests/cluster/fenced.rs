@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fleet_registry::Mono;
+use fleet_registry::loopback::Fault;
 use fleet_units::DesiredState;
 
 use crate::rig::{Rig, TTL};
@@ -124,4 +125,20 @@ fn releasing_the_brake_shortens_no_wait() {
     assert!(rig.running("db.service").is_empty());
     let took = moved(&mut rig, gone);
     assert!(took >= BOUND - SLACK / 2, "{took:?}");
+}
+
+#[test]
+fn a_bound_that_passes_while_the_registry_does_not_answer_keeps_no_core_busy() {
+    let (mut rig, id) = cluster();
+    let gone = lose(&mut rig, &id);
+    rig.run(BOUND - SLACK / 2);
+    // The rig panics where an engine is woken again and again.
+    let leader = rig.leader().unwrap();
+    rig.node(&leader).link.inject(Fault::LoseAnswer);
+    let writes = rig.schedule_writes();
+    rig.start("more.service", "");
+    rig.instant();
+    assert_eq!(rig.schedule_writes(), writes + 1, "what was written is not answered");
+    let took = moved(&mut rig, gone);
+    assert!(took >= BOUND && took <= BOUND + SLACK * 2, "{took:?}");
 }
