@@ -89,8 +89,11 @@ pub struct Agent {
     vetted: bool,
     unknown: Unknown,
     calls: Calls,
-    /// What the machine's record says may be from before: it is to be written again.
-    rewrite_due: bool,
+    /// The revision at which this machine's record was written last: every write of the agent compares it.
+    own_revision: i64,
+    /// A write may take effect yet. Nothing more is written before it cannot, which writing the machine's record anew sees
+    /// to.
+    in_doubt: bool,
     /// The newest revision of the store that was seen.
     revision: i64,
     /// The disk could not be read, and is tried again then.
@@ -152,7 +155,8 @@ impl Agent {
             vetted: false,
             unknown: Unknown::default(),
             calls: Calls::default(),
-            rewrite_due: false,
+            own_revision: 0,
+            in_doubt: false,
             revision: 0,
             rescan_at: None,
             reread_at: None,
@@ -300,7 +304,7 @@ impl StateMachine for Agent {
             _ => None,
         };
         let registered = self.standing.registered();
-        let publish = if registered { self.publisher.due() } else { None };
+        let publish = if registered && !self.in_doubt { self.publisher.due() } else { None };
         let reread = if registered { self.reread_at } else { None };
         let fence = self.fence_wakeup();
         let times = [standing, publish, reread, fence, self.patient_until, self.rescan_at, self.work.wakeup()];

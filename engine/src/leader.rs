@@ -220,7 +220,7 @@ impl Leader {
 
     /// What stands there as a unit's note came, went, or cannot be read.
     pub(crate) fn note_changed(&mut self, ground: Ground<'_>, unit: &UnitName) {
-        self.notes.changed(ground.view, unit);
+        self.notes.changed(ground.view, ground.revision, unit);
     }
 
     /// A schedule was written or deleted, by this leader as a rule.
@@ -431,7 +431,7 @@ impl Leader {
     }
 
     fn write_notes(&mut self, ground: Ground<'_>, wishes: &mut Vec<Wish>) {
-        if let Some(txn) = self.notes.request(ground.view.layout(), self.fence, self.names + 1) {
+        if let Some(txn) = self.notes.request(ground.view, ground.revision, self.fence, self.names + 1) {
             self.call(Request::Txn(txn), wishes);
         }
     }
@@ -573,7 +573,7 @@ impl Leader {
             if succeeded {
                 self.brake = None;
             }
-        } else if self.notes.answered(call, succeeded) {
+        } else if self.notes.answered(call, succeeded.then_some(revision)) {
             self.failures.notes_written();
         } else {
             return;

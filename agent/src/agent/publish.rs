@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use fleet_registry::planted::{self, Fault};
 use fleet_registry::record::{AppliedRecord, Extra, FORMAT, Record, StateRecord, Target};
-use fleet_registry::store::{DeleteRequest, Operation, PutRequest, Response, StoreError, TxnRequest};
+use fleet_registry::store::{DeleteRequest, Operation, PutRequest, Response, StoreError};
 use fleet_registry::{Key, Layout, Mono, Now};
 use fleet_units::{MachineId, UnitName};
 
@@ -126,6 +126,22 @@ impl Publisher {
         self.pause = None;
     }
 
+    /// Whether anything is under way.
+    pub(super) fn is_writing(&self) -> bool {
+        self.in_flight.is_some()
+    }
+
+    /// None of it was written: it is to be tried again.
+    fn take_back(&mut self, batch: Batch, now: Mono) {
+        if let Some(progress) = batch.applied {
+            // Something newer may have come up meanwhile.
+            self.applied_wanted.get_or_insert((progress, now));
+        }
+        for name in batch.states.into_keys() {
+            self.touch(&name, now);
+        }
+    }
+
     /// A unit's state may have changed: it is written from `at` on.
     pub(super) fn touch(&mut self, unit: &UnitName, at: Mono) {
         let due = self.due.entry(unit.clone()).or_insert(at);
@@ -223,7 +239,7 @@ impl Agent {
 
     /// Writes what is due.
     pub(super) fn flush(&mut self, now: Now, out: &mut Vec<Effect>) {
-        if !self.standing.registered() || self.publisher.due().is_none_or(|at| at > now.mono) {
+        if !self.standing.registered() || self.in_doubt || self.publisher.due().is_none_or(|at| at > now.mono) {
             return;
         }
         // What is due in this very moment's collection goes along.
@@ -259,8 +275,7 @@ impl Agent {
             return;
         }
         self.publisher.in_flight = Some(batch);
-        let request = TxnRequest { compare: vec![self.fence()], success: operations, failure: Vec::new() };
-        self.transact(Purpose::Publish, request, out);
+        self.transact(Purpose::Publish, self.fenced(operations), out);
     }
 
     pub(super) fn on_published(&mut self, now: Now, result: Result<Response, StoreError>, out: &mut Vec<Effect>) {
@@ -280,18 +295,12 @@ impl Agent {
                     self.publisher.applied = batch.applied;
                 }
             }
+            Ok(txn) if self.is_still_ours(txn.as_ref()) => self.publisher.take_back(batch, now.mono),
             Ok(_) => self.unregistered(now, "it is not there any more", out),
+            Err(error) if error.outcome_unknown() => return self.doubt(now, &error, out),
             Err(error) => {
                 self.say(Report::StoreTrouble { why: error.message }, out);
-                if let Some(progress) = batch.applied {
-                    // Something newer may have come up meanwhile.
-                    self.publisher.applied = None;
-                    self.publisher.applied_wanted.get_or_insert((progress, now.mono));
-                }
-                for name in batch.states.into_keys() {
-                    self.publisher.touch(&name, now.mono);
-                    self.publisher.written.insert(name, None);
-                }
+                self.publisher.take_back(batch, now.mono);
                 let pause = self.jitter.between(self.config.ttl / 8, self.config.ttl / 6);
                 self.publisher.pause = Some(now.mono + pause);
                 return;

@@ -14,7 +14,7 @@ use fleet_units::UnitName;
 
 use super::publish::Progress;
 use super::standing::{Standing, range, txn};
-use super::store::{Purpose, Watched};
+use super::store::{CatchingUp, Purpose, Watched};
 use super::{Agent, Local, Mode};
 use crate::effect::{DiskEffect, Effect, Memory, SystemdEffect};
 use crate::report::Report;
@@ -26,17 +26,31 @@ impl Agent {
     /// Reads the schedule, linearizable, and at the same revision what this machine wrote before.
     pub(super) fn read(&mut self, out: &mut Vec<Effect>) {
         self.reread_at = None;
+        // What is under way may take effect after this.
+        self.in_doubt |= self.publisher.is_writing();
         let (layout, id) = (&self.config.layout, &self.config.facts.id);
-        let success = vec![
+        let mut success = vec![
             Operation::Range(RangeRequest::key(layout.encode(&Key::Schedule(id.clone())))),
             Operation::Range(RangeRequest::key(layout.encode(&Key::Applied(id.clone())))),
             Operation::Range(RangeRequest::prefix(layout.states_of(id))),
             Operation::Range(RangeRequest::key(self.presence_key())),
         ];
-        self.transact(Purpose::Read, TxnRequest { success, ..TxnRequest::default() }, out);
+        if !self.in_doubt {
+            let request = TxnRequest { success, ..TxnRequest::default() };
+            return self.transact(Purpose::Read { rewritten: None }, request, out);
+        }
+        let catching_up = self.standing != Standing::Present;
+        success.push(self.presence(catching_up));
+        self.transact(Purpose::Read { rewritten: Some(catching_up) }, self.fenced(success), out);
     }
 
-    pub(super) fn on_read(&mut self, now: Now, result: Result<Response, StoreError>, out: &mut Vec<Effect>) {
+    pub(super) fn on_read(
+        &mut self,
+        now: Now,
+        rewritten: Option<CatchingUp>,
+        result: Result<Response, StoreError>,
+        out: &mut Vec<Effect>,
+    ) {
         let (revision, txn) = match result {
             Ok(response) => (response.header.revision, txn(response).unwrap_or_default()),
             Err(error) => {
@@ -49,12 +63,21 @@ impl Agent {
                 return;
             }
         };
-        if range(&txn, 3).first().map(|kv| kv.lease) != self.lease {
-            return self.unregistered(now, "it is not there any more", out);
+        match range(&txn, if txn.succeeded { 3 } else { 0 }).first().filter(|kv| Some(kv.lease) == self.lease) {
+            Some(kv) if rewritten.is_none() && !self.in_doubt => self.own_revision = kv.mod_revision,
+            Some(_) if rewritten.is_some() && txn.succeeded => (self.own_revision, self.in_doubt) = (revision, false),
+            // It was written anew meanwhile, or is to be now.
+            Some(kv) => {
+                self.own_revision = kv.mod_revision;
+                return self.read(out);
+            }
+            None => return self.unregistered(now, "it is not there any more", out),
         }
         self.trouble = None;
-        if std::mem::take(&mut self.rewrite_due) {
-            self.rewrite_presence(self.standing != Standing::Present, out);
+        if rewritten == Some(true) && self.standing == Standing::Present {
+            // It has overtaken the last word of catching up: nothing would ever be given to a machine that says for ever
+            // that it catches up.
+            self.rewrite_presence(false, out);
         }
         self.load_written(&txn, now);
         match range(&txn, 0).first() {
@@ -83,6 +106,7 @@ impl Agent {
                 states.insert(unit, StateRecord::decode(&kv.value).ok());
             }
         }
+        self.calls.forget_published();
         self.publisher.load(applied, states);
         let names: Vec<UnitName> = self.publisher.written().chain(self.units.keys()).cloned().collect();
         for name in names {
@@ -151,9 +175,8 @@ impl Agent {
         }
     }
 
-    pub(super) fn rewrite_presence(&mut self, catching_up: bool, out: &mut Vec<Effect>) {
-        let request =
-            TxnRequest { compare: vec![self.fence()], success: vec![self.presence(catching_up)], failure: Vec::new() };
+    pub(super) fn rewrite_presence(&mut self, catching_up: CatchingUp, out: &mut Vec<Effect>) {
+        let request = self.fenced(vec![self.presence(catching_up)]);
         self.transact(Purpose::Rewrite { catching_up }, request, out);
     }
 
@@ -162,22 +185,26 @@ impl Agent {
     pub(super) fn on_rewritten(
         &mut self,
         now: Now,
-        catching_up: bool,
+        catching_up: CatchingUp,
         result: Result<Response, StoreError>,
         out: &mut Vec<Effect>,
     ) {
+        let revision = result.as_ref().map_or(0, |response| response.header.revision);
         match result.map(txn) {
-            // It may have overtaken, or been overtaken by, the last word of catching up: nothing would ever be given to a
-            // machine that says for ever that it catches up.
-            Ok(Some(txn)) if txn.succeeded && catching_up && self.standing == Standing::Present => {
-                self.rewrite_presence(false, out);
+            Ok(Some(txn)) if txn.succeeded => {
+                self.own_revision = self.own_revision.max(revision);
+                if catching_up && self.standing == Standing::Present {
+                    self.rewrite_presence(false, out);
+                }
             }
-            Ok(Some(txn)) if txn.succeeded => {}
+            Ok(txn) if self.is_still_ours(txn.as_ref()) => {
+                self.rewrite_presence(self.standing != Standing::Present, out);
+            }
             Ok(_) => self.unregistered(now, "it is not there any more", out),
             Err(error) => {
-                self.say(Report::StoreTrouble { why: error.message }, out);
-                self.rewrite_due = true;
-                self.watch_broke(now, out);
+                // It is written anew in any case.
+                self.in_doubt = true;
+                self.doubt(now, &error, out);
             }
         }
     }

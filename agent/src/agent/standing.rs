@@ -5,13 +5,13 @@ use std::time::Duration;
 use fleet_registry::planted::{self, Fault};
 use fleet_registry::record::{ClusterId, ClusterRecord, FORMAT, MachineRecord, Record};
 use fleet_registry::store::{
-    Compare, CompareTarget, Event as StoreChange, EventKind, KeyValue, Operation, OperationResponse, PutRequest,
-    RangeRequest, Request, Response, ResponseBody, StoreError, TxnRequest, TxnResponse, WatchRequest,
+    Compare, Event as StoreChange, EventKind, KeyValue, Operation, OperationResponse, PutRequest, RangeRequest,
+    Request, Response, ResponseBody, StoreError, TxnRequest, TxnResponse, WatchRequest,
 };
 use fleet_registry::{Key, Mono, Now};
 
 use super::publish::Progress;
-use super::store::{Purpose, Watched};
+use super::store::{CatchingUp, Purpose, Watched};
 use super::{Agent, Local, Mode};
 use crate::effect::{DiskEffect, Effect, Memory};
 use crate::report::Report;
@@ -74,9 +74,31 @@ pub(super) fn range(txn: &TxnResponse, index: usize) -> &[KeyValue] {
 }
 
 impl Agent {
-    /// Whether this machine's record still hangs on this fleetd's lease: every write of the agent compares it.
-    pub(super) fn fence(&self) -> Compare {
-        Compare::equal(self.presence_key(), CompareTarget::Lease(self.lease.unwrap_or_default()))
+    /// A write that takes effect only while this machine's record is the one that this fleetd wrote last: with its lease the
+    /// record goes, and a write that was given up on is shut out by writing the record anew.
+    pub(super) fn fenced(&self, success: Vec<Operation>) -> TxnRequest {
+        let key = self.presence_key();
+        TxnRequest {
+            compare: vec![Compare::modified_at(key.clone(), self.own_revision)],
+            success,
+            failure: vec![Operation::Range(RangeRequest::key(key))],
+        }
+    }
+
+    /// A fenced write did not take effect: whether this machine's record is there all the same, written anew meanwhile.
+    pub(super) fn is_still_ours(&mut self, refused: Option<&TxnResponse>) -> bool {
+        let found = refused.and_then(|txn| range(txn, 0).first()).filter(|kv| Some(kv.lease) == self.lease);
+        if let Some(kv) = found {
+            self.own_revision = kv.mod_revision;
+        }
+        found.is_some()
+    }
+
+    /// Nothing is known of what became of a write: it is to be shut out, and what stands there to be read.
+    pub(super) fn doubt(&mut self, now: Now, error: &StoreError, out: &mut Vec<Effect>) {
+        self.say(Report::StoreTrouble { why: error.message.clone() }, out);
+        self.in_doubt |= error.outcome_unknown();
+        self.watch_broke(now, out);
     }
 
     pub(super) fn presence_key(&self) -> bytes::Bytes {
@@ -292,13 +314,14 @@ impl Agent {
     }
 
     pub(super) fn on_registered(&mut self, now: Now, result: Result<Response, StoreError>, out: &mut Vec<Effect>) {
+        let revision = result.as_ref().map_or(0, |response| response.header.revision);
         let txn = match result.map(txn) {
             Ok(Some(txn)) => txn,
             Ok(None) => return self.store_trouble(now, "it answered something else than was asked", out),
             Err(error) => return self.store_trouble(now, &error.message, out),
         };
         if txn.succeeded {
-            return self.registered(!planted::is(Fault::NoCatchingUp), out);
+            return self.registered(revision, !planted::is(Fault::NoCatchingUp), out);
         }
         let Some(kv) = range(&txn, 0).first() else { return self.register(now, out) };
         match MachineRecord::decode(&kv.value) {
@@ -343,19 +366,22 @@ impl Agent {
     pub(super) fn on_taken_back(
         &mut self,
         now: Now,
-        catching_up: bool,
+        catching_up: CatchingUp,
         result: Result<Response, StoreError>,
         out: &mut Vec<Effect>,
     ) {
+        let revision = result.as_ref().map_or(0, |response| response.header.revision);
         match result.map(txn) {
-            Ok(Some(txn)) if txn.succeeded => self.registered(catching_up, out),
+            Ok(Some(txn)) if txn.succeeded => self.registered(revision, catching_up, out),
             Ok(_) => self.register(now, out),
             Err(error) => self.store_trouble(now, &error.message, out),
         }
     }
 
-    fn registered(&mut self, catching_up: bool, out: &mut Vec<Effect>) {
+    /// The machine's record was written, at this revision: whatever was written before is in nobody's doubt any more.
+    fn registered(&mut self, revision: i64, catching_up: CatchingUp, out: &mut Vec<Effect>) {
         self.trouble = None;
+        (self.own_revision, self.in_doubt) = (revision, false);
         let machine = self.config.facts.id.to_string();
         out.push(Effect::Log(Report::Registered { machine, lease: self.lease.unwrap_or_default() }));
         self.seen_published = self.seen();
@@ -389,7 +415,7 @@ impl Agent {
     pub(super) fn catch_up(&mut self, out: &mut Vec<Effect>) {
         // An acknowledgement under way must not overtake this one; and one that failed is tried again after the schedule was
         // read again.
-        let waits = self.publisher.is_acknowledging() || self.reread_at.is_some();
+        let waits = self.publisher.is_acknowledging() || self.reread_at.is_some() || self.in_doubt;
         if self.standing != (Standing::CatchingUp { writing: false }) || waits {
             return;
         }
@@ -400,8 +426,7 @@ impl Agent {
         if self.schedule.is_some() {
             success.push(self.applied_record(&progress));
         }
-        let request = TxnRequest { compare: vec![self.fence()], success, failure: Vec::new() };
-        self.transact(Purpose::CatchUp { progress }, request, out);
+        self.transact(Purpose::CatchUp { progress }, self.fenced(success), out);
     }
 
     pub(super) fn on_caught_up(
@@ -411,8 +436,10 @@ impl Agent {
         result: Result<Response, StoreError>,
         out: &mut Vec<Effect>,
     ) {
+        let revision = result.as_ref().map_or(0, |response| response.header.revision);
         match result.map(txn) {
             Ok(Some(txn)) if txn.succeeded => {
+                self.own_revision = revision;
                 self.gap = false;
                 self.standing = Standing::Present;
                 out.push(Effect::Log(Report::CaughtUp { generation: progress.generation }));
@@ -425,12 +452,12 @@ impl Agent {
                 }
                 self.mark_all();
             }
+            // It was written anew meanwhile: this is to be said again.
+            Ok(txn) if self.is_still_ours(txn.as_ref()) => self.standing = Standing::CatchingUp { writing: false },
             Ok(_) => self.unregistered(now, "it is not there any more", out),
             Err(error) => {
-                self.say(Report::StoreTrouble { why: error.message }, out);
                 self.standing = Standing::CatchingUp { writing: false };
-                self.reread_at = Some(now.mono + self.jitter.between(self.config.ttl / 8, self.config.ttl / 6));
-                self.cancel_watches(out);
+                self.doubt(now, &error, out);
             }
         }
     }

@@ -11,6 +11,9 @@ use super::Agent;
 use super::publish::Progress;
 use crate::effect::Effect;
 
+/// What this machine's record says of catching up.
+pub(super) type CatchingUp = bool;
+
 /// What a call was for.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Purpose {
@@ -23,13 +26,14 @@ pub(super) enum Purpose {
     /// Write this machine's record where there is none.
     Register,
     /// Write it over the record of a fleetd of this boot.
-    TakeBack { catching_up: bool },
-    /// Read the schedule, and what this machine wrote before.
-    Read,
+    TakeBack { catching_up: CatchingUp },
+    /// Read the schedule, and what this machine wrote before; where a write is in doubt, with the machine's record written
+    /// anew.
+    Read { rewritten: Option<CatchingUp> },
     /// Acknowledge, and say that the machine is caught up.
     CatchUp { progress: Progress },
     /// Write this machine's record anew.
-    Rewrite { catching_up: bool },
+    Rewrite { catching_up: CatchingUp },
     /// Fetch a text.
     Content(ContentKey),
     /// Read the records of these units, if there are any.
@@ -64,6 +68,11 @@ impl Calls {
     /// Answers to calls that are not for texts are not waited for any more.
     pub(super) fn forget(&mut self) {
         self.calls.retain(|_, purpose| matches!(purpose, Purpose::Content(_)));
+    }
+
+    /// Neither are those to observed states: what became of them was read.
+    pub(super) fn forget_published(&mut self) {
+        self.calls.retain(|_, purpose| *purpose != Purpose::Publish);
     }
 }
 
@@ -120,7 +129,7 @@ impl Agent {
             Purpose::Recognise => self.on_recognised(now, result, out),
             Purpose::Register => self.on_registered(now, result, out),
             Purpose::TakeBack { catching_up } => self.on_taken_back(now, catching_up, result, out),
-            Purpose::Read => self.on_read(now, result, out),
+            Purpose::Read { rewritten } => self.on_read(now, rewritten, result, out),
             Purpose::CatchUp { progress } => self.on_caught_up(now, progress, result, out),
         }
     }

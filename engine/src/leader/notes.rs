@@ -1,12 +1,13 @@
 //! `notes/<unit>`: the one line that people read about a unit that waits, or that was moved.
 //!
-//! A unit that was placed at once needs no note, so that starting one costs one transaction.
+//! A unit that was placed at once needs no note, so that starting one costs one transaction. What turns up as a note and
+//! is not what was written last is written over: it may be a write that was given up on and took effect late.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use fleet_registry::record::{FORMAT, NoteKind, NoteRecord, Record};
 use fleet_registry::store::{Compare, DeleteRequest, Operation, PutRequest, TxnRequest};
-use fleet_registry::{Key, Layout, Now, View};
+use fleet_registry::{Key, Now, View};
 use fleet_units::UnitName;
 
 use super::failures::Remark;
@@ -21,6 +22,10 @@ pub(crate) struct Notes {
     stored: BTreeMap<UnitName, NoteRecord>,
     wanted: BTreeMap<UnitName, Option<NoteRecord>>,
     in_flight: Option<(u64, BTreeMap<UnitName, Option<NoteRecord>>)>,
+    /// When each of these was written or deleted last by this leader, until the view has come as far.
+    written: BTreeMap<UnitName, i64>,
+    /// Units whose note changed while another was under way to the registry.
+    unsure: BTreeSet<UnitName>,
     /// Units whose note in the registry cannot be read.
     unreadable: BTreeSet<UnitName>,
 }
@@ -39,21 +44,40 @@ impl Notes {
         };
         let orphans: BTreeSet<_> = stored.keys().filter(|unit| !there(unit)).cloned().collect();
         let wanted = orphans.into_iter().map(|unit| (unit, None)).collect();
-        Self { stored, wanted, in_flight: None, unreadable }
+        Self { stored, wanted, unreadable, ..Self::default() }
     }
 
-    /// What stands there as a unit's note can be read again, or not any more: one that cannot is left alone.
-    pub(crate) fn changed(&mut self, view: &View, unit: &UnitName) {
+    /// What stands there as a unit's note is another, and everything up to `revision` is in the view. One that cannot be
+    /// read is left alone.
+    pub(crate) fn changed(&mut self, view: &View, revision: i64, unit: &UnitName) {
+        if self.written.get(unit).is_some_and(|written| revision < *written) {
+            return;
+        }
+        if self.is_under_way(unit) {
+            self.unsure.insert(unit.clone());
+            return;
+        }
         if view.is_unreadable(|| Key::Note(unit.clone())) {
             self.unreadable.insert(unit.clone());
-        } else if self.unreadable.remove(unit) {
-            let found = view.notes.get(unit).map(|note| note.value.clone());
-            let wanted = self.wanted.remove(unit).unwrap_or_else(|| self.stored.remove(unit));
-            self.stored.remove(unit);
-            self.stored.extend(found.clone().map(|note| (unit.clone(), note)));
-            if found != wanted {
-                self.wanted.insert(unit.clone(), wanted);
-            }
+            return;
+        }
+        self.unreadable.remove(unit);
+        let found = view.notes.get(unit);
+        let own = self.written.remove(unit);
+        if found.is_some_and(|note| own == Some(note.mod_revision)) {
+            return;
+        }
+        let found = found.map(|note| &note.value);
+        if found == self.stored.get(unit) {
+            return;
+        }
+        let wanted = self.wanted.remove(unit).unwrap_or_else(|| self.stored.remove(unit));
+        if found != wanted.as_ref() {
+            self.wanted.insert(unit.clone(), wanted);
+        }
+        match found {
+            Some(note) => _ = self.stored.insert(unit.clone(), note.clone()),
+            None => _ = self.stored.remove(unit),
         }
     }
 
@@ -126,10 +150,18 @@ impl Notes {
     }
 
     /// The next transaction, if there is anything to write and none is under way.
-    pub(crate) fn request(&mut self, layout: &Layout, fence: i64, call: u64) -> Option<TxnRequest> {
-        if self.in_flight.is_some() || self.wanted.is_empty() {
+    pub(crate) fn request(&mut self, view: &View, revision: i64, fence: i64, call: u64) -> Option<TxnRequest> {
+        if self.in_flight.is_some() {
             return None;
         }
+        for unit in std::mem::take(&mut self.unsure) {
+            self.changed(view, revision, &unit);
+        }
+        self.written.retain(|_, written| *written >= revision);
+        if self.wanted.is_empty() {
+            return None;
+        }
+        let layout = view.layout();
         let due = self.wanted.keys().filter(|unit| !self.unreadable.contains(*unit));
         let due: Vec<UnitName> = due.take(MAX_NOTES).cloned().collect();
         let batch: BTreeMap<_, _> = due.into_iter().filter_map(|unit| self.wanted.remove_entry(&unit)).collect();
@@ -152,11 +184,12 @@ impl Notes {
         Some(txn)
     }
 
-    /// Takes in whether a transaction took effect. False if it is not one of these.
-    pub(crate) fn answered(&mut self, call: u64, succeeded: bool) -> bool {
+    /// Takes in whether a transaction took effect, and at which revision. False if it is not one of these.
+    pub(crate) fn answered(&mut self, call: u64, revision: Option<i64>) -> bool {
         let Some((_, batch)) = self.in_flight.take_if(|(own, _)| *own == call) else { return false };
+        self.written.extend(batch.keys().filter_map(|unit| Some((unit.clone(), revision?))));
         for (unit, note) in batch {
-            if !succeeded {
+            if revision.is_none() {
                 // Written again: the same note twice does no harm.
                 self.wanted.entry(unit).or_insert(note);
             } else if let Some(note) = note {

@@ -111,3 +111,21 @@ fn texts_that_nothing_refers_to_are_deleted_after_an_hour() {
     rig.run(Duration::from_secs(3600));
     assert_eq!(contents(&mut rig), 1, "the one that c.service has is still there");
 }
+
+/// The registry may carry out a write long after it was given up on: what people read is what was decided last.
+#[test]
+fn a_note_that_lands_late_is_written_over() {
+    let mut rig = Rig::new(&["m1"]);
+    rig.settle();
+    rig.node("m1").link.delays.request = Duration::from_secs(5);
+    rig.start("a.service", "MachineMetadata=zone=a");
+    rig.run(Duration::from_millis(100));
+    rig.node("m1").link.delays.request = Duration::ZERO;
+    rig.operate("m1", |operator| drop(operator.metadata.insert("zone".to_owned(), Some("a".to_owned()))));
+    rig.until(Duration::from_secs(4), "it is placed", |rig| rig.running("a.service") == ["m1"]);
+    assert_eq!(rig.note("a.service"), None);
+    let revision = rig.memory.header().revision;
+    rig.run(Duration::from_secs(10));
+    assert!(rig.memory.header().revision > revision, "the late one has landed");
+    assert_eq!(rig.note("a.service"), None);
+}

@@ -342,3 +342,27 @@ fn at_rest_nothing_is_written() {
     w.run(Duration::from_secs(600));
     assert_eq!(w.revision(), before);
 }
+
+/// The registry may carry out a write long after it was given up on: what was said since then stands.
+#[test]
+fn a_write_that_lands_late_overwrites_nothing_newer() {
+    let mut w = running();
+    let text = w.wanted("a.service");
+    for late in [Duration::from_millis(1_050), Duration::from_secs(3), Duration::from_secs(8)] {
+        w.store.link.delays.request = late;
+        w.take("a.service");
+        w.publish();
+        w.until("it is stopped, and that is under way", |w| !w.is_active("a.service"));
+        w.run(Duration::from_millis(50));
+        w.store.link.delays.request = Duration::ZERO;
+        w.assign("a.service", text.clone());
+        let generation = w.publish();
+        w.until("it is started, and that is written", |w| {
+            w.applied() == Some(generation) && w.state("a.service").is_some_and(|state| state.active == "active")
+        });
+        w.run(late * 2);
+        assert_eq!(w.applied(), Some(generation), "{late:?}");
+        assert_eq!(w.state("a.service").map(|state| state.active).as_deref(), Some("active"), "{late:?}");
+        assert!(w.machine().is_some_and(|machine| !machine.catching_up));
+    }
+}

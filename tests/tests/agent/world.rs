@@ -230,6 +230,17 @@ impl World {
         );
     }
 
+    /// What is wanted of a unit.
+    pub(crate) fn wanted(&self, name: &str) -> Assignment {
+        self.schedule[&unit(name)].clone()
+    }
+
+    /// Puts a unit on the schedule that was there before.
+    pub(crate) fn assign(&mut self, name: &str, assignment: Assignment) {
+        self.leaving.remove(&unit(name));
+        self.schedule.insert(unit(name), assignment);
+    }
+
     pub(crate) fn alter(&mut self, name: &str, change: impl FnOnce(&mut Assignment)) {
         change(self.schedule.get_mut(&unit(name)).unwrap());
     }
