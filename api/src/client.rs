@@ -4,14 +4,19 @@
 //! and nothing is set up that a single call does not use: a whole `fleetctl list-units` has ten milliseconds.
 
 mod connection;
+mod former;
 mod lines;
 mod patience;
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{Stream, TryStreamExt};
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt, TryStreamExt};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::{Method, Response};
@@ -43,6 +48,18 @@ pub struct Client {
     request_timeout: Duration,
     observer: Option<fn(&str)>,
     waiter: Option<fn(&str)>,
+    tunnel: Option<Arc<Tunnel>>,
+    /// It was found that the server speaks API v1 alone.
+    speaks_v1_only: Arc<AtomicBool>,
+}
+
+/// A program that carries a connection on its standard input and output, such as ssh.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tunnel {
+    /// The program and its arguments.
+    pub command: Vec<OsString>,
+    /// What people call it: the host that it leads through.
+    pub through: String,
 }
 
 /// What to show of a unit's journal.
@@ -73,6 +90,8 @@ impl Client {
             request_timeout: REQUEST_TIMEOUT,
             observer: None,
             waiter: None,
+            tunnel: None,
+            speaks_v1_only: Arc::default(),
         }
     }
 
@@ -97,9 +116,22 @@ impl Client {
         self
     }
 
+    /// Connects by this program, one process a connection, instead of by itself.
+    #[must_use]
+    pub fn with_tunnel(mut self, tunnel: Tunnel) -> Self {
+        self.tunnel = Some(Arc::new(tunnel));
+        self
+    }
+
     /// Where it talks to.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// Whether the server was found to speak API v1 alone, as CoreOS fleet's does. What version 2 would tell of units and
+    /// machines is then made of what version 1 tells; nothing else of version 2 is there.
+    pub fn speaks_v1_only(&self) -> bool {
+        self.speaks_v1_only.load(Ordering::Relaxed)
     }
 
     // API v1.
@@ -143,19 +175,20 @@ impl Client {
     pub async fn change_units(&self, request: &UnitsRequest) -> Result<UnitsAnswer, ApiError> {
         // A restart that is asked for twice is made twice.
         let repeat = if request.units.iter().any(|unit| unit.restart) { Repeat::IfNotBegun } else { Repeat::Safe };
-        self.post_as(repeat, paths::V2_UNITS, request).await
+        self.or_v1(self.post_as(repeat, paths::V2_UNITS, request), self.former_change(request)).await
     }
 
     /// Destroys units.
     pub async fn destroy(&self, request: &DestroyRequest) -> Result<DestroyAnswer, ApiError> {
         // What was destroyed by the first would be absent to the second.
-        self.post_as(Repeat::IfNotBegun, paths::V2_DESTROY, request).await
+        self.or_v1(self.post_as(Repeat::IfNotBegun, paths::V2_DESTROY, request), self.former_destroy(request)).await
     }
 
     /// The named units that exist; all of them where no name is given.
     pub async fn units<S: AsRef<str>>(&self, names: &[S]) -> Result<UnitList, ApiError> {
         let wanted = Wanted::new(names);
-        let mut list: UnitList = self.get(&units_path(names, false)).await?;
+        let path = units_path(names, false);
+        let mut list: UnitList = self.or_v1(self.get(&path), self.former_units(&wanted.0)).await?;
         list.units.retain(|unit| wanted.has(&unit.name));
         Ok(list)
     }
@@ -164,19 +197,26 @@ impl Client {
     pub async fn watch_units<S: AsRef<str>>(
         &self,
         names: &[S],
-    ) -> Result<impl Stream<Item = Result<WatchLine, ApiError>> + use<S>, ApiError> {
+    ) -> Result<BoxStream<'static, Result<WatchLine, ApiError>>, ApiError> {
         let wanted = Wanted::new(names);
-        let body = self.open(&units_path(names, true)).await?;
-        let endpoint = self.endpoint.to_string();
-        Ok(lines::watch_lines(body, endpoint).try_filter_map(move |line| {
-            let line = wanted.part_of(line);
-            async move { Ok(line) }
-        }))
+        let path = units_path(names, true);
+        let former = async { Ok(self.former_watch(wanted.0.clone()).boxed()) };
+        let watch = async {
+            let wanted = Wanted(wanted.0.clone());
+            let lines = lines::watch_lines(self.open(&path).await?, self.place());
+            let lines = lines.try_filter_map(move |line| {
+                let line = wanted.part_of(line);
+                async move { Ok(line) }
+            });
+            Ok(lines.boxed())
+        };
+        self.or_v1(watch, former).await
     }
 
     /// A unit's text, as submitted.
     pub async fn unit_text(&self, name: &str) -> Result<UnitText, ApiError> {
-        self.get(&paths::v2_text(name)).await
+        let path = paths::v2_text(name);
+        self.or_v1(self.get(&path), self.former_text(name)).await
     }
 
     /// What `systemctl status` says of a unit, on the given machine or the one that it is scheduled to.
@@ -207,7 +247,7 @@ impl Client {
 
     /// The machines that are present.
     pub async fn machines(&self) -> Result<MachineList, ApiError> {
-        self.get(paths::V2_MACHINES).await
+        self.or_v1(self.get(paths::V2_MACHINES), self.former_machines()).await
     }
 
     /// Says something of machines.
@@ -250,6 +290,29 @@ impl Client {
 
     // How.
 
+    /// Asks by version 2, or by version 1 where the server knows no other.
+    async fn or_v1<T>(
+        &self,
+        call: impl Future<Output = Result<T, ApiError>>,
+        former: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<T, ApiError> {
+        if !self.speaks_v1_only() {
+            match call.await {
+                Err(error) if error.is_unknown_path() => self.speaks_v1_only.store(true, Ordering::Relaxed),
+                answer => return answer,
+            }
+        }
+        former.await
+    }
+
+    /// Where it talks to, for messages.
+    fn place(&self) -> String {
+        match &self.tunnel {
+            None => self.endpoint.to_string(),
+            Some(tunnel) => format!("{} through {}", self.endpoint, tunnel.through),
+        }
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
         let body = self.call(Method::GET, path, None).await?;
         self.decode(&body)
@@ -276,7 +339,8 @@ impl Client {
     {
         let (mut all, mut token) = split(self.get(path).await?);
         while !token.is_empty() {
-            let next = format!("{path}?nextPageToken={}", percent::encode(&token));
+            let glue = if path.contains('?') { '&' } else { '?' };
+            let next = format!("{path}{glue}nextPageToken={}", percent::encode(&token));
             let (entries, next_token) = split(self.get(&next).await?);
             all.extend(entries);
             token = next_token;
@@ -307,7 +371,7 @@ impl Client {
     /// A stream, which has to begin within the time that an answer may take.
     async fn open(&self, path: &str) -> Result<impl Stream<Item = Result<Bytes, ApiError>> + use<>, ApiError> {
         let response = self.again(Repeat::Safe, || self.answer(Method::GET, path, None)).await?;
-        let endpoint = self.endpoint.to_string();
+        let endpoint = self.place();
         let body = response.into_body().into_data_stream();
         Ok(TryStreamExt::map_err(body, move |error| connection::broken(&endpoint, &error)))
     }
@@ -315,10 +379,12 @@ impl Client {
     /// The head of a successful answer, or the server's words.
     async fn answer(&self, method: Method, path: &str, body: Option<Bytes>) -> Result<Response<Incoming>, Failed> {
         self.observe(|| format!("{method} {path}"));
-        let mut sender = connection::open(&self.endpoint, self.connect_timeout).await?;
+        let mut sender = match &self.tunnel {
+            None => connection::open(&self.endpoint, self.connect_timeout).await?,
+            Some(tunnel) => connection::open_through(tunnel, &self.place()).await?,
+        };
         let request = connection::request(&self.endpoint, method, path, body)?;
-        let response =
-            sender.send_request(request).await.map_err(|error| connection::broken(&self.endpoint, &error))?;
+        let response = sender.send_request(request).await.map_err(|error| connection::broken(&self.place(), &error))?;
         let status = response.status();
         self.observe(|| format!("{path}: {status}"));
         if status.is_success() {
@@ -330,7 +396,7 @@ impl Client {
             .map(|entity| entity.error.message)
             .ok()
             .filter(|message| !message.is_empty())
-            .unwrap_or_else(|| format!("fleetd answered {status}"));
+            .unwrap_or_else(|| format!("{}{status}", ApiError::WORDLESS));
         Err(Failed { error: ApiError::Refused { status: status.as_u16(), message }, after })
     }
 
@@ -342,7 +408,7 @@ impl Client {
 
     async fn whole(&self, response: Response<Incoming>) -> Result<Bytes, ApiError> {
         let body = response.into_body().collect().await;
-        Ok(body.map_err(|error| connection::broken(&self.endpoint, &error))?.to_bytes())
+        Ok(body.map_err(|error| connection::broken(&self.place(), &error))?.to_bytes())
     }
 
     fn encode(&self, value: &impl Serialize) -> Result<Bytes, ApiError> {
@@ -354,7 +420,7 @@ impl Client {
     }
 
     fn senseless(&self, error: &serde_json::Error) -> ApiError {
-        ApiError::BadAnswer { endpoint: self.endpoint.to_string(), reason: error.to_string() }
+        ApiError::BadAnswer { endpoint: self.place(), reason: error.to_string() }
     }
 }
 

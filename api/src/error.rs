@@ -49,12 +49,21 @@ pub enum ApiError {
 }
 
 impl ApiError {
+    /// How the message of [`ApiError::Refused`] begins where the server gave no words.
+    pub(crate) const WORDLESS: &'static str = "fleetd answered ";
+
     /// The HTTP status that the server refused with.
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Refused { status, .. } => Some(*status),
             _ => None,
         }
+    }
+
+    /// Whether the server knows nothing of what it was asked for, not even that it is absent: CoreOS fleet's has no words
+    /// for paths that it does not serve.
+    pub(crate) fn is_unknown_path(&self) -> bool {
+        matches!(self, Self::Refused { status: 404, message } if message.starts_with(Self::WORDLESS))
     }
 
     /// Whether the server said that there is no such thing.

@@ -78,26 +78,30 @@ pub struct Global {
     /// API is the only driver: fleetctl asks fleetd, never the registry
     #[arg(long, global = true, hide = true)]
     pub driver: Option<String>,
-    /// Not in this version
-    #[arg(long, global = true, hide = true)]
+    /// Reach fleetd and machines through this host, by ssh
+    #[arg(long, global = true, value_name = "HOST[:PORT]")]
     pub tunnel: Option<String>,
-    /// Flags that fleet had for ssh and etcd, accepted so that scripts go on working.
+    /// Who logs in by ssh [default: who your ssh configuration says, else core]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub ssh_username: Option<String>,
+    /// Seconds that connecting by ssh may take [default: 10]
+    #[arg(long, global = true, value_name = "SECONDS")]
+    pub ssh_timeout: Option<String>,
+    /// Whether a host's key has to be known; false believes any, and remembers none
+    #[arg(long, global = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub strict_host_key_checking: Option<String>,
+    /// Where keys of hosts are kept [default: as your ssh configuration says]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub known_hosts_file: Option<String>,
+    /// Flags that fleet had for etcd, accepted so that scripts go on working.
     #[command(flatten)]
     pub former: Former,
 }
 
-/// Flags that mean nothing to this version: nothing is done over ssh, and fleetctl never talks to the registry.
+/// Flags that mean nothing to this version: fleetctl never talks to the registry.
 #[derive(Args, Clone, Debug, Default)]
 #[expect(missing_docs, reason = "named as in fleet, and not used")]
 pub struct Former {
-    #[arg(long, global = true, hide = true)]
-    pub ssh_username: Option<String>,
-    #[arg(long, global = true, hide = true)]
-    pub ssh_timeout: Option<String>,
-    #[arg(long, global = true, hide = true)]
-    pub strict_host_key_checking: bool,
-    #[arg(long, global = true, hide = true)]
-    pub known_hosts_file: Option<String>,
     #[arg(long, global = true, hide = true)]
     pub etcd_key_prefix: Option<String>,
     #[arg(long, global = true, hide = true, alias = "etcd-cafile")]
@@ -131,6 +135,9 @@ pub enum Command {
     /// Move the units of machines to others, and give them no more
     #[command(help_template = COMMAND_HELP)]
     Drain(Drain),
+    /// Connect standard input and output to a unix socket here; what the other end of a tunnel runs
+    #[command(help_template = COMMAND_HELP)]
+    FdForward(FdForward),
     /// Delete what is left of machines that will not come back
     #[command(help_template = COMMAND_HELP)]
     Forget(Machines),
@@ -161,6 +168,9 @@ pub enum Command {
     /// Restart units, where they are
     #[command(help_template = COMMAND_HELP)]
     Restart(ChangeUnits),
+    /// Open a shell on a machine, or run a command there, by ssh
+    #[command(help_template = COMMAND_HELP)]
+    Ssh(SshTo),
     /// Start units
     #[command(help_template = COMMAND_HELP)]
     Start(CreateUnits),
@@ -179,6 +189,9 @@ pub enum Command {
     /// Stop units and take them off their machines; the cluster still knows them
     #[command(help_template = COMMAND_HELP)]
     Unload(ChangeUnits),
+    /// Signed units were removed from fleet long ago
+    #[command(help_template = COMMAND_HELP)]
+    Verify(UnitNames),
     /// Print the version
     #[command(help_template = COMMAND_HELP)]
     Version,
@@ -212,9 +225,38 @@ pub struct ChangeUnits {
     /// Whether to wait.
     #[command(flatten)]
     pub blocking: Blocking,
-    /// The units
+    /// The units: names, or patterns of names
     #[arg(value_name = "UNIT", help_heading = "ARGUMENTS")]
     pub units: Vec<String>,
+}
+
+/// A socket here.
+#[derive(Args, Debug)]
+pub struct FdForward {
+    /// The path of the socket
+    #[arg(value_name = "SOCKET", help_heading = "ARGUMENTS")]
+    pub sockets: Vec<String>,
+}
+
+/// Where to log in, and what to do there.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "OPTIONS")]
+pub struct SshTo {
+    /// The machine, by its id, the beginning of one, or its hostname; all arguments are the command then
+    #[arg(long, value_name = "MACHINE")]
+    pub machine: Option<String>,
+    /// The machine that has this unit; all arguments are the command then
+    #[arg(long, value_name = "UNIT")]
+    pub unit: Option<String>,
+    /// Let programs there use your keys
+    #[arg(long, short = 'A')]
+    pub forward_agent: bool,
+    /// The port of ssh there
+    #[arg(long, value_name = "PORT")]
+    pub ssh_port: Option<u16>,
+    /// A machine or a unit, and the command; nothing after the first is read as a flag
+    #[arg(value_name = "MACHINE|UNIT COMMAND", help_heading = "ARGUMENTS")]
+    pub arguments: Vec<String>,
 }
 
 /// Units that the cluster knows, or that are files here.
@@ -239,7 +281,10 @@ pub struct Submit {
     /// Signed units were removed from fleet long ago
     #[arg(long, hide = true)]
     pub sign: bool,
-    /// The units: names, or paths of unit files
+    /// The name of the one unit that is read from standard input
+    #[arg(long, value_name = "UNIT")]
+    pub name: Option<String>,
+    /// The units: names, patterns of names, paths of unit files or of folders with them, or - for standard input
     #[arg(value_name = "UNIT", help_heading = "ARGUMENTS")]
     pub units: Vec<String>,
 }
@@ -396,14 +441,14 @@ pub struct Journal {
     /// An output mode of journalctl
     #[arg(long, value_name = "MODE", default_value = "short")]
     pub output: String,
-    /// The machine, where a unit is on several
+    /// Only on this machine; else that of each machine that has the unit
     #[arg(long, value_name = "MACHINE")]
     pub machine: Option<String>,
-    /// Not needed: fleetd reads the journal
-    #[arg(long, hide = true)]
+    /// Read it as root, where it is read by ssh: fleetd does so anyhow
+    #[arg(long)]
     pub sudo: bool,
-    /// Not needed: nothing is done over ssh
-    #[arg(long, hide = true)]
+    /// The port of ssh, towards a fleetd that cannot be asked for it
+    #[arg(long, value_name = "PORT")]
     pub ssh_port: Option<u16>,
     /// The unit
     #[arg(value_name = "UNIT", help_heading = "ARGUMENTS")]
@@ -417,8 +462,8 @@ pub struct Status {
     /// Only on this machine
     #[arg(long, value_name = "MACHINE")]
     pub machine: Option<String>,
-    /// Not needed: nothing is done over ssh
-    #[arg(long, hide = true)]
+    /// The port of ssh, towards a fleetd that cannot be asked for it
+    #[arg(long, value_name = "PORT")]
     pub ssh_port: Option<u16>,
     /// The units
     #[arg(value_name = "UNIT", help_heading = "ARGUMENTS")]

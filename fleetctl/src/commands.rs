@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod cordon;
 pub mod destroy;
 pub mod drain;
+pub mod fd_forward;
 pub mod forget;
 pub mod join;
 pub mod journal;
@@ -16,17 +17,20 @@ pub mod load;
 pub mod machine;
 pub mod orphans;
 pub mod restart;
+pub mod ssh;
 pub mod start;
 pub mod status;
 pub mod stop;
 pub mod submit;
 pub mod uncordon;
 pub mod unload;
+pub mod verify;
 pub mod version;
 
 mod change;
 mod lookup;
 mod machines;
+mod remote;
 mod waiting;
 mod words;
 
@@ -42,7 +46,7 @@ pub async fn run(command: &Command, settings: &Settings, output: &mut Output) ->
     for warning in &settings.warnings {
         writeln!(output.err()?, "{warning}")?;
     }
-    let client = &settings.client();
+    let (client, ssh) = (&settings.client(), &settings.ssh);
     match command {
         Command::Brake(arguments) => brake::run(arguments, client, output).await,
         Command::Cat(arguments) => cat::run(arguments, client, output).await,
@@ -50,9 +54,10 @@ pub async fn run(command: &Command, settings: &Settings, output: &mut Output) ->
         Command::Cordon(arguments) => cordon::run(arguments, client, output).await,
         Command::Destroy(arguments) => destroy::run(arguments, client, output).await,
         Command::Drain(arguments) => drain::run(arguments, client, output).await,
+        Command::FdForward(arguments) => fd_forward::run(arguments, output).await,
         Command::Forget(arguments) => forget::run(arguments, client, output).await,
         Command::Join(arguments) => join::run(arguments, client, output).await,
-        Command::Journal(arguments) => journal::run(arguments, client, output).await,
+        Command::Journal(arguments) => journal::run(arguments, ssh, client, output).await,
         Command::ListMachines(arguments) => list_machines::run(arguments, client, output).await,
         Command::ListUnitFiles(arguments) => list_unit_files::run(arguments, client, output).await,
         Command::ListUnits(arguments) => list_units::run(arguments, client, output).await,
@@ -60,12 +65,14 @@ pub async fn run(command: &Command, settings: &Settings, output: &mut Output) ->
         Command::Machine(arguments) => machine::run(arguments, client, output).await,
         Command::Orphans(arguments) => orphans::run(arguments, client, output).await,
         Command::Restart(arguments) => restart::run(arguments, client, output).await,
+        Command::Ssh(arguments) => ssh::run(arguments, ssh, client, output).await,
         Command::Start(arguments) => start::run(arguments, client, output).await,
-        Command::Status(arguments) => status::run(arguments, client, output).await,
+        Command::Status(arguments) => status::run(arguments, ssh, client, output).await,
         Command::Stop(arguments) => stop::run(arguments, client, output).await,
         Command::Submit(arguments) => submit::run(arguments, client, output).await,
         Command::Uncordon(arguments) => uncordon::run(arguments, client, output).await,
         Command::Unload(arguments) => unload::run(arguments, client, output).await,
+        Command::Verify(_) => Err(verify::deprecated()),
         Command::Version => version::run(output),
     }
 }

@@ -6,7 +6,7 @@
 //! | 1 | the command failed |
 //! | 2 | the command line makes no sense |
 //! | 130 | interrupted |
-//! | other | what `systemctl status` ended with |
+//! | other | what `systemctl status`, ssh, or a command run by it ended with |
 
 use std::io;
 
@@ -40,6 +40,8 @@ pub enum CommandError {
         /// What to do about it.
         hint: Option<String>,
     },
+    /// What was asked for is senseless, in fleet's words; the process ends with 2.
+    Senseless(String),
     /// All has been said; the process ends with this code.
     Said(u8),
     /// The command line makes no sense, or help was asked for.
@@ -70,7 +72,7 @@ impl CommandError {
             Self::Api { .. } | Self::Endpoint(_) | Self::Message { .. } => 1,
             Self::Said(code) => *code,
             Self::Usage(error) if is_help(error) => 0,
-            Self::Usage(_) => 2,
+            Self::Usage(_) | Self::Senseless(_) => 2,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Output(_) => 1,
         }
@@ -82,6 +84,7 @@ impl CommandError {
             Self::Api { doing, source } => (format!("{doing}: {source}"), hint_for(source)),
             Self::Endpoint(error) => (error.to_string(), None),
             Self::Message { text, hint } => (text.clone(), hint.clone()),
+            Self::Senseless(text) => (text.clone(), None),
             Self::Said(_) => return None,
             Self::Usage(error) => return Some(usage_words(error)),
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return None,

@@ -3,12 +3,16 @@
 //! In fleet's order: a unit that the cluster knows is kept, a file here is used, an instance is made of its template in
 //! the cluster, and then of a template beside where its file would be.
 
+pub mod given;
+pub mod pattern;
+
 mod local;
+mod stdin;
 
 use fleet_api::v2::UnitView;
 use fleet_units::{DesiredState, UnitHash, UnitName};
 
-pub use local::{Local, find};
+pub use local::Local;
 
 /// Where the text of a unit comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,6 +7,10 @@ use fleet_api::{Client, DEFAULT_ENDPOINT, Endpoint};
 use crate::cli::Global;
 use crate::error::CommandError;
 use crate::output::Output;
+use crate::ssh::{self, Host, Ssh};
+
+/// How long connecting by ssh may take unless told otherwise, as in fleet.
+const SSH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What every command works with.
 #[derive(Clone, Debug)]
@@ -19,6 +23,8 @@ pub struct Settings {
     pub version: bool,
     /// How long an answer may take.
     pub request_timeout: Option<Duration>,
+    /// How to log in to machines.
+    pub ssh: Ssh,
     /// What a person should know about the settings themselves.
     pub warnings: Vec<String>,
 }
@@ -29,21 +35,13 @@ impl Settings {
         let text = |flag: &Option<String>, name: &str| {
             flag.clone().or_else(|| environment(&format!("FLEETCTL_{name}")).filter(|value| !value.is_empty()))
         };
-        let switch = |flag: bool, name: &str| {
-            flag || text(&None, name).is_some_and(|value| matches!(value.to_lowercase().as_str(), "1" | "t" | "true"))
-        };
+        let switch =
+            |flag: bool, name: &str| flag || text(&None, name).and_then(|value| truth(&value)).unwrap_or_default();
         let version = switch(flags.version, "VERSION");
         if let Some(driver) = text(&flags.driver, "DRIVER").filter(|driver| driver != "API" && !version) {
             return Err(CommandError::with_hint(
                 format!("unknown driver {driver:?}: API is the only one"),
                 "fleetctl asks fleetd, never the registry: name a fleetd with --endpoint",
-            ));
-        }
-        if text(&flags.tunnel, "TUNNEL").is_some() && !version {
-            return Err(CommandError::with_hint(
-                "--tunnel is not in this version",
-                "forward the socket with ssh instead: ssh -L /tmp/fleet.sock:/var/run/fleet.sock HOST, \
-                 and then fleetctl --endpoint=unix:///tmp/fleet.sock",
             ));
         }
         let mut warnings = Vec::new();
@@ -55,13 +53,15 @@ impl Settings {
         if let Some(others) = others {
             warnings.push(format!("WARNING: only the first endpoint is used, not {others}"));
         }
-        let request_timeout =
-            text(&flags.request_timeout, "REQUEST_TIMEOUT").map(|value| seconds(&value)).transpose()?;
+        let request_timeout = text(&flags.request_timeout, "REQUEST_TIMEOUT")
+            .map(|value| seconds("request-timeout", &value))
+            .transpose()?;
         Ok(Self {
             endpoint: endpoint.trim().parse()?,
             debug: switch(flags.debug, "DEBUG"),
             version,
             request_timeout,
+            ssh: ssh(flags, text, environment("HOME"))?,
             warnings,
         })
     }
@@ -75,15 +75,56 @@ impl Settings {
         if self.debug {
             client = client.with_observer(Output::debug);
         }
-        client
+        match self.ssh.carrier(&self.endpoint, ssh::is_configured) {
+            Some(tunnel) => client.with_tunnel(tunnel),
+            None => client,
+        }
     }
 }
 
-fn seconds(value: &str) -> Result<Duration, CommandError> {
-    let seconds = value.trim().parse::<f64>().ok().filter(|seconds| *seconds > 0.0);
-    seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).ok_or_else(|| {
-        CommandError::message(format!("invalid --request-timeout {value:?}: expected seconds, such as 3 or 0.5"))
+/// What the flags and the environment say of ssh.
+fn ssh(
+    flags: &Global,
+    text: impl Fn(&Option<String>, &str) -> Option<String>,
+    home: Option<String>,
+) -> Result<Ssh, CommandError> {
+    let strict = text(&flags.strict_host_key_checking, "STRICT_HOST_KEY_CHECKING").map(|value| {
+        truth(&value).ok_or_else(|| {
+            CommandError::message(format!("invalid --strict-host-key-checking {value:?}: expected true or false"))
+        })
+    });
+    let tunnel = text(&flags.tunnel, "TUNNEL").map(|value| {
+        Host::parse(&value).ok_or_else(|| {
+            CommandError::message(format!(
+                "invalid --tunnel {value:?}: expected a host, or a host and a port as in m1:22"
+            ))
+        })
+    });
+    let timeout = text(&flags.ssh_timeout, "SSH_TIMEOUT").map(|value| seconds("ssh-timeout", &value));
+    Ok(Ssh {
+        tunnel: tunnel.transpose()?,
+        username: text(&flags.ssh_username, "SSH_USERNAME"),
+        timeout: timeout.transpose()?.unwrap_or(SSH_TIMEOUT),
+        strict: strict.transpose()?,
+        known_hosts: text(&flags.known_hosts_file, "KNOWN_HOSTS_FILE"),
+        former_known_hosts: home.map(|home| Ssh::former_known_hosts(&home)).filter(|path| path.exists()),
     })
+}
+
+/// What Go takes for true and false.
+fn truth(value: &str) -> Option<bool> {
+    match value.to_lowercase().as_str() {
+        "1" | "t" | "true" => Some(true),
+        "0" | "f" | "false" => Some(false),
+        _ => None,
+    }
+}
+
+fn seconds(flag: &str, value: &str) -> Result<Duration, CommandError> {
+    let seconds = value.trim().parse::<f64>().ok().filter(|seconds| *seconds > 0.0);
+    seconds
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| CommandError::message(format!("invalid --{flag} {value:?}: expected seconds, such as 3 or 0.5")))
 }
 
 #[cfg(test)]
@@ -122,13 +163,38 @@ mod tests {
     }
 
     #[test]
+    fn ssh_is_told_what_flags_and_the_environment_say() {
+        let environment = [
+            ("FLEETCTL_TUNNEL", "m1:2222"),
+            ("FLEETCTL_SSH_USERNAME", "root"),
+            ("FLEETCTL_SSH_TIMEOUT", "2.5"),
+            ("FLEETCTL_STRICT_HOST_KEY_CHECKING", "false"),
+            ("FLEETCTL_KNOWN_HOSTS_FILE", "~/k"),
+        ];
+        let ssh = settings(Global::default(), &environment).unwrap().ssh;
+        assert_eq!(ssh.tunnel, Host::parse("m1:2222"));
+        assert_eq!((ssh.username.as_deref(), ssh.timeout), (Some("root"), Duration::from_millis(2500)));
+        assert_eq!((ssh.strict, ssh.known_hosts.as_deref()), (Some(false), Some("~/k")));
+        let flags = Global { strict_host_key_checking: Some("true".into()), ..Global::default() };
+        assert_eq!(settings(flags, &environment).unwrap().ssh.strict, Some(true));
+        let plain = settings(Global::default(), &[]).unwrap().ssh;
+        assert_eq!((plain.timeout, plain.strict, plain.username), (SSH_TIMEOUT, None, None));
+    }
+
+    #[test]
     fn what_this_version_cannot_do_is_said() {
         let driver = Global { driver: Some("etcd".into()), ..Global::default() };
-        let tunnel = Global { tunnel: Some("m1".into()), ..Global::default() };
+        let tunnel = Global { tunnel: Some("m1:x".into()), ..Global::default() };
         let cases = [
             (driver, ("", ""), "unknown driver \"etcd\""),
-            (tunnel, ("", ""), "--tunnel is not in this version"),
-            (Global::default(), ("FLEETCTL_TUNNEL", "m1"), "--tunnel is not in this version"),
+            (tunnel, ("", ""), "invalid --tunnel \"m1:x\""),
+            (Global::default(), ("FLEETCTL_TUNNEL", "a b"), "invalid --tunnel \"a b\""),
+            (Global::default(), ("FLEETCTL_SSH_TIMEOUT", "-1"), "invalid --ssh-timeout \"-1\""),
+            (
+                Global::default(),
+                ("FLEETCTL_STRICT_HOST_KEY_CHECKING", "no"),
+                "invalid --strict-host-key-checking \"no\"",
+            ),
             (Global::default(), ("FLEETCTL_REQUEST_TIMEOUT", "soon"), "invalid --request-timeout \"soon\""),
         ];
         for (flags, environment, expected) in cases {

@@ -11,7 +11,7 @@ fn by_default() {
     let text = render(&list(None, false, false), units()).unwrap();
     assert_snapshot!(visible(&text), @r"
     UNIT→→HASH→DSTATE→→STATE→→TARGET
-    agent.service→436c945→launched→-→→global
+    agent.service→436c945→launched→launched(1/2)→global
     held.service→0c37637→launched→inactive→9e8d7c6b.../192.0.2.3
     hello.service→7d4db18→launched→launched→4c2c1ae0.../192.0.2.2
     moved.timer→b98fae6→launched→launched→4c2c1ae0.../192.0.2.2
@@ -25,7 +25,7 @@ fn every_column_in_full() {
     let text = render(&list(Some("unit,global,dstate,target,state,hash,desc"), true, false), units()).unwrap();
     assert_snapshot!(visible(&text), @r"
     UNIT→→GLOBAL→DSTATE→→TARGET→→→→→→STATE→→HASH→→→→→→DESC
-    agent.service→true→launched→global→→→→→→-→→436c9457a1ced6ea7845b77b34f66298eb41faa3→-
+    agent.service→true→launched→global→→→→→→launched(1/2)→436c9457a1ced6ea7845b77b34f66298eb41faa3→-
     held.service→false→launched→9e8d7c6b5a494837261504f3e2d1c0b9/192.0.2.3→inactive→0c37637821a2cd3daf423a81516bd11f7664b1a6→-
     hello.service→false→launched→4c2c1ae0b51f4d2e8f0e4d1c2b3a4f5e/192.0.2.2→launched→7d4db180a214b97d682902f49d347b1ecf9fc190→Says hello
     moved.timer→false→launched→4c2c1ae0b51f4d2e8f0e4d1c2b3a4f5e/192.0.2.2→launched→b98fae67327a69a586c18b41be323178968890c2→-

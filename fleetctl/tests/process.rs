@@ -34,7 +34,7 @@ fn help_and_version_go_to_stdout() {
 
 #[test]
 fn errors_go_to_stderr() {
-    let cases: [(&[&str], i32, &str); 9] = [
+    let cases: [(&[&str], i32, &str); 14] = [
         (&["nonsense"], 2, "fleetctl: unknown subcommand: \"nonsense\""),
         (&["start", "--nonsense"], 2, "error: unexpected argument '--nonsense'"),
         (&["list-units"], 1, "Error retrieving list of units from repository: cannot connect to fleetd at unix:///non"),
@@ -44,6 +44,11 @@ fn errors_go_to_stderr() {
         (&["journal", "a", "b"], 1, "One unit file must be provided."),
         (&["start", "a b"], 1, "invalid unit name \"a b\": invalid character ' ' in unit name"),
         (&["start"], 0, "No units given"),
+        (&["start", "--sign", "a"], 2, "WARNING: The signed/verified units feature is DEPRECATED and cannot be used."),
+        (&["verify", "a"], 2, "WARNING: The signed/verified units feature is DEPRECATED and cannot be used."),
+        (&["fd-forward"], 1, "Provide a single argument"),
+        (&["fd-forward", "/nonexistent"], 1, "Failed dialing remote address: /nonexistent"),
+        (&["ssh", "--machine=a", "--unit=b"], 1, "Both machine and unit flags provided, please specify only one."),
     ];
     for (arguments, expected, words) in cases {
         let (code, stdout, stderr) = run(arguments);

@@ -106,6 +106,11 @@ impl UnitFile {
         }
     }
 
+    /// Makes one file of several, as systemd does of a unit file and its drop-ins.
+    pub fn merge<'a>(files: impl IntoIterator<Item = &'a Self>) -> Self {
+        parse::assemble(files.into_iter().flat_map(|file| file.options.iter().cloned()).collect())
+    }
+
     /// The names of the sections that have options, in order.
     pub fn sections(&self) -> impl Iterator<Item = &str> {
         self.options.chunk_by(|a, b| a.section == b.section).map(|section| section[0].section.as_str())

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `name` | [`UnitName`], its parts, and fleet's rules for valid names |
 //! | `file` | [`UnitFile`], the parser, canonical text |
+//! | `drop_ins` | [`UnitFiles`], a unit file with its drop-ins |
 //! | `hash` | [`UnitHash`], fleet's SHA-1 of the canonical text |
 //! | `requirements` | [`Requirements`], the typed `[X-Fleet]` section |
 //! | `fence` | [`Fence`], `OnDisconnect=stop`: the bound on stopping, and what would void it |
@@ -18,6 +19,7 @@
 //! | `machine_id` | [`MachineId`] |
 #![forbid(unsafe_code)]
 
+mod drop_ins;
 mod fence;
 mod file;
 mod glob;
@@ -30,6 +32,7 @@ mod specifier;
 mod state;
 mod timespan;
 
+pub use drop_ins::{UnitFiles, UnitFilesError, is_drop_in_name};
 pub use fence::{Fence, FenceError, OnDisconnect};
 pub use file::{MAX_LINE_BYTES, ParseError, ParseErrorKind, UnitFile, UnitOption};
 pub use glob::Glob;

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::process::Stdio;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,8 +13,10 @@ use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::process::Command;
 use tokio::time::timeout;
 
+use super::Tunnel;
 use crate::{ApiError, Endpoint};
 
 /// What this client calls itself.
@@ -37,6 +40,29 @@ pub(super) async fn open(endpoint: &Endpoint, limit: Duration) -> Result<SendReq
         Ok(Err(error)) => Err(unreachable(error)),
         Err(_) => Err(unreachable(io::Error::other(format!("not connected within {} s", limit.as_secs())))),
     }
+}
+
+/// Starts the program that carries the connection. What is wrong with the way to the server is seen when it is asked; the
+/// program says on standard error why.
+pub(super) async fn open_through(tunnel: &Tunnel, place: &str) -> Result<SendRequest<Full<Bytes>>, ApiError> {
+    let unreachable = |source: io::Error| ApiError::Unreachable { endpoint: place.to_owned(), source };
+    let nothing = || unreachable(io::Error::other("no program to connect by"));
+    let (program, arguments) = tunnel.command.split_first().ok_or_else(nothing)?;
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    let named = |error: io::Error| {
+        unreachable(io::Error::new(error.kind(), format!("cannot run {}: {error}", program.to_string_lossy())))
+    };
+    let mut child = command.spawn().map_err(named)?;
+    let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else { return Err(nothing()) };
+    let stream = TokioIo::new(tokio::io::join(stdout, stdin));
+    let (sender, connection) = handshake(stream).await.map_err(|error| broken(&place, &error))?;
+    tokio::spawn(async move {
+        // Its errors reach whoever waits for the answer.
+        let _ = connection.await;
+        drop(child);
+    });
+    Ok(sender)
 }
 
 async fn speak_http<S>(endpoint: &Endpoint, stream: S) -> Result<SendRequest<Full<Bytes>>, ApiError>

@@ -60,7 +60,7 @@ impl Client {
                 Ok(Err(failed)) => failed,
                 Err(_) => {
                     let limit = self.request_timeout;
-                    let timed_out = || ApiError::TimedOut { endpoint: self.endpoint.to_string(), limit };
+                    let timed_out = || ApiError::TimedOut { endpoint: self.place(), limit };
                     return Err(refused.unwrap_or_else(timed_out));
                 }
             };

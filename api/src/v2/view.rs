@@ -46,6 +46,9 @@ pub struct UnitView {
     /// The machine that it is scheduled to. Absent for global units.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<MachineRef>,
+    /// For global units: how many machines it is scheduled to.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub scheduled_to: u32,
     /// What each machine that has it says of it, sorted by machine id.
     #[serde(default)]
     pub states: Vec<StateView>,

@@ -27,7 +27,9 @@ fn both_styles_mean_the_same() {
         ("fleetctl journal -lines=5 a", "fleetctl journal --lines=5 a"),
         ("fleetctl -endpoint http://m1 help", "fleetctl --endpoint http://m1 help"),
         ("fleetctl -etcd-keyfile=x version", "fleetctl --etcd-keyfile=x version"),
-        ("fleetctl --strict-host-key-checking=false version", "fleetctl version"),
+        ("fleetctl -strict-host-key-checking=false version", "fleetctl --strict-host-key-checking=false version"),
+        ("fleetctl ssh -A m1", "fleetctl ssh -A -- m1"),
+        ("fleetctl ssh --A m1", "fleetctl ssh -A -- m1"),
         ("fleetctl -help", "fleetctl --help"),
         ("fleetctl journal -fn5 -n20 a", "fleetctl journal -fn5 -n20 a"),
         ("fleetctl start -nonsense a", "fleetctl start --nonsense a"),
@@ -48,5 +50,40 @@ fn what_is_not_known_stays() {
         "",
     ] {
         assert_eq!(normalised(line), line);
+    }
+}
+
+#[test]
+fn beginnings_mean_what_they_meant_in_fleet() {
+    for (typed, expected) in [
+        ("fleetctl j a", "fleetctl journal a"),
+        ("fleetctl un a", "fleetctl unload a"),
+        ("fleetctl d a", "fleetctl destroy a"),
+        ("fleetctl c a", "fleetctl cat a"),
+        ("fleetctl list-m", "fleetctl list-machines"),
+        ("fleetctl stat a", "fleetctl status a"),
+        ("fleetctl -endpoint list-m f x", "fleetctl --endpoint list-m fd-forward x"),
+        ("fleetctl -endpoint=x -debug r a", "fleetctl --endpoint=x --debug restart a"),
+        // Several of fleet's, or none: not for here to decide.
+        ("fleetctl st a", "fleetctl st a"),
+        ("fleetctl ver", "fleetctl ver"),
+        ("fleetctl drain c", "fleetctl drain c"),
+        ("fleetctl join", "fleetctl join"),
+    ] {
+        assert_eq!(normalised(typed), expected);
+    }
+}
+
+#[test]
+fn ssh_leaves_the_command_alone() {
+    for (typed, expected) in [
+        ("fleetctl ssh m1 ls -l", "fleetctl ssh -- m1 ls -l"),
+        ("fleetctl ssh m1 -- ls -l", "fleetctl ssh -- m1 ls -l"),
+        ("fleetctl ss -ssh-port 2222 m1 ls -full", "fleetctl ssh --ssh-port 2222 -- m1 ls -full"),
+        ("fleetctl ssh -unit a ls -l -- x", "fleetctl ssh --unit a -- ls -l -- x"),
+        ("fleetctl ssh --machine=m1 -- ls -l", "fleetctl ssh --machine=m1 -- ls -l"),
+        ("fleetctl --tunnel ssh list-units -l", "fleetctl --tunnel ssh list-units -l"),
+    ] {
+        assert_eq!(normalised(typed), expected);
     }
 }

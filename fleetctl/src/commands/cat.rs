@@ -11,9 +11,7 @@ use crate::output::Output;
 
 /// Prints a unit's text, byte for byte as it was submitted.
 pub async fn run(arguments: &UnitNames, client: &Client, output: &mut Output) -> Result<u8, CommandError> {
-    let [name] = super::lookup::names(&arguments.units)?
-        .try_into()
-        .map_err(|_| CommandError::message("One unit file must be provided"))?;
+    let name = super::lookup::one(&arguments.units, "One unit file must be provided", client).await?;
     let text = client.unit_text(name.as_str()).await.map_err(|error| match error.is_not_found() {
         true => CommandError::message(format!("Unit {name} not found")),
         false => CommandError::doing(format!("Error retrieving Unit {name}"))(error),

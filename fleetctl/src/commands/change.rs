@@ -1,19 +1,22 @@
 //! What submit, load, start, stop, unload, and restart have in common: resolve, ask fleetd once, wait.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{Read, Write};
 
 use fleet_api::Client;
-use fleet_api::v2::{Outcome, UnitChange, UnitOutcome, UnitView, UnitsRequest};
+use fleet_api::v2::{Outcome, UnitChange, UnitOutcome, UnitText, UnitView, UnitsRequest};
 use fleet_units::{DesiredState, UnitName};
 
 use super::words::{self, Line};
 use crate::cli::{Blocking, Submit};
 use crate::error::CommandError;
 use crate::output::Output;
-use crate::resolve::{self, Decision, Known, Resolved, Source};
+use crate::resolve::given::{self, Context, Given};
+use crate::resolve::{self, Decision, Known, Resolved, Source, pattern};
 use crate::wait::{Goal, Target};
 
+/// More than fleetd takes in one request.
+const MAX_STDIN: u64 = 64 << 20;
 /// What fleet said when a unit could not be made.
 const CREATING: &str = "Error creating units";
 
@@ -28,6 +31,9 @@ pub(super) struct Action {
     pub desired: DesiredState,
     /// What is waited for.
     pub goal: Goal,
+    /// Whether it is waited for on every machine of a global unit. When such a unit is started for good nobody can say:
+    /// machines come and go.
+    pub waits_for_global: bool,
 }
 
 /// A change that was asked of fleetd, and what was known before.
@@ -47,13 +53,10 @@ pub(super) async fn resolve(
     output: &mut Output,
 ) -> Result<Vec<Asked>, CommandError> {
     if arguments.sign {
-        return Err(CommandError::with_hint(
-            "WARNING: The signed/verified units feature is DEPRECATED and cannot be used.",
-            "Leave out --sign.",
-        ));
+        return Err(super::verify::deprecated());
     }
     let decisions = decide(arguments, replaceable, client).await?;
-    let mut texts = BTreeMap::new();
+    let mut texts: BTreeMap<UnitName, UnitText> = BTreeMap::new();
     let mut asked = Vec::new();
     for decision in decisions {
         match decision {
@@ -78,19 +81,8 @@ async fn decide(
     replaceable: &[DesiredState],
     client: &Client,
 ) -> Result<Vec<Decision>, CommandError> {
-    let names = super::lookup::names(&arguments.units)?;
-    let (mut files, mut errors) = (BTreeMap::new(), Vec::new());
-    for argument in &arguments.units {
-        // Every argument was found to be a name.
-        let Ok(name) = UnitName::parse(&UnitName::mangle(argument)) else { continue };
-        match resolve::find(argument, &name) {
-            Ok(found) => _ = files.entry(name).or_insert(found),
-            Err(error) => errors.push(error.to_string()),
-        }
-    }
-    if !errors.is_empty() {
-        return Err(CommandError::message(format!("{CREATING}: {}", errors.join("\n"))));
-    }
+    let given = given(arguments, replaceable, client).await?;
+    let names: Vec<UnitName> = given.iter().map(|given| given.name.clone()).collect();
     let templates = names.iter().filter(|name| name.is_instance()).filter_map(UnitName::template);
     let mut wanted: Vec<UnitName> = names.iter().cloned().chain(templates).collect();
     wanted.sort();
@@ -100,8 +92,8 @@ async fn decide(
     let views: BTreeMap<&str, &UnitView> = views.iter().map(|view| (view.name.as_str(), view)).collect();
     let view = |name: &UnitName| views.get(name.as_str()).copied();
     let replace = arguments.replace.then_some(replaceable);
-    let decisions = names.iter().map(|name| {
-        let (file, template_file) = files.remove(name).unwrap_or_default();
+    let decisions = given.into_iter().map(|Given { name, file, template: template_file }| {
+        let name = &name;
         let template = name.template().filter(|_| name.is_instance());
         let known = Known { unit: view(name), template: template.as_ref().and_then(view), file, template_file };
         resolve::decide(name, known, replace)
@@ -109,10 +101,32 @@ async fn decide(
     decisions.collect::<Result<_, _>>().map_err(|error| CommandError::message(format!("{CREATING}: {error}")))
 }
 
+/// The units that are meant, with what the files here say of them.
+async fn given(arguments: &Submit, replaceable: &[DesiredState], client: &Client) -> Result<Vec<Given>, CommandError> {
+    let units = match given::asks_for_units(&arguments.units) {
+        false => Vec::new(),
+        true => {
+            let doing = CommandError::doing("Error creating units: error retrieving units from Registry");
+            client.units::<&str>(&[]).await.map_err(doing)?.units
+        }
+    };
+    let mut text = Vec::new();
+    if arguments.units.iter().any(|argument| argument == given::STDIN) {
+        let read = std::io::stdin().lock().take(MAX_STDIN).read_to_end(&mut text);
+        read.map_err(|error| CommandError::message(format!("{CREATING}: cannot read standard input: {error}")))?;
+    }
+    let stdin = std::str::from_utf8(&text)
+        .map_err(|error| CommandError::message(format!("{CREATING}: standard input is no text: {error}")))?;
+    // Whatever may be done to a unit that is wanted is nothing for a template.
+    let templates = replaceable == [DesiredState::Inactive];
+    let context = Context { units: &units, stdin, name: arguments.name.as_deref(), templates };
+    given::expand(&arguments.units, &context)
+}
+
 /// The change that makes the unit, or none of its text where the cluster knows it.
 async fn with_text(
     unit: Resolved,
-    templates: &mut BTreeMap<UnitName, String>,
+    templates: &mut BTreeMap<UnitName, UnitText>,
     client: &Client,
 ) -> Result<Asked, CommandError> {
     let mut is_global = unit.view.as_ref().is_some_and(|view| view.global);
@@ -120,20 +134,21 @@ async fn with_text(
         Source::Known => None,
         Source::File(file) => {
             is_global = file.is_global;
-            Some(file.text)
+            Some(UnitText { text: file.text, drop_ins: file.drop_ins })
         }
         Source::Template { name: template, is_global: global } => {
             is_global = global;
             if !templates.contains_key(&template) {
                 let doing = format!("{CREATING}: error retrieving Unit({template}) from Registry");
-                let text = client.unit_text(template.as_str()).await.map_err(CommandError::doing(doing))?.text;
+                let text = client.unit_text(template.as_str()).await.map_err(CommandError::doing(doing))?;
                 templates.insert(template.clone(), text);
             }
             templates.get(&template).cloned()
         }
     };
-    let change =
-        UnitChange { name: unit.name.as_str().to_owned(), text, replace: unit.replace, ..UnitChange::default() };
+    let (text, drop_ins) = text.map(|text| (Some(text.text), text.drop_ins)).unwrap_or_default();
+    let name = unit.name.as_str().to_owned();
+    let change = UnitChange { name, text, drop_ins, replace: unit.replace, ..UnitChange::default() };
     Ok(Asked { change, before: unit.view, is_global })
 }
 
@@ -177,9 +192,11 @@ pub(super) async fn carry_out(
     let mut targets = Vec::new();
     for (outcome, asked) in outcomes.into_iter().zip(asked) {
         let Some(uid) = outcome.uid.filter(|_| outcome.outcome != Outcome::Refused) else { continue };
-        if asked.is_global || blocking.no_block {
+        let waits = !blocking.no_block && (!asked.is_global || action.waits_for_global);
+        if asked.is_global || !waits {
             writeln!(output.out(), "{}", words::triggered(&outcome.name, action.verb, asked.is_global))?;
-        } else {
+        }
+        if waits {
             let before = asked.before.filter(|_| outcome.outcome != Outcome::Unchanged);
             targets.push(Target { name: outcome.name, uid, before });
         }
@@ -189,18 +206,18 @@ pub(super) async fn carry_out(
     Ok(all_done && all_reached)
 }
 
-/// Asks for less of units that the cluster knows, waits, and says in fleet's words how it went. `all_known` is whether
-/// the cluster knew all that were named.
+/// Asks for less of units that the cluster knows, waits, and says in fleet's words how it went. That there are none is no
+/// failure, as in fleet: what is not there is stopped.
 pub(super) async fn end(
     action: Action,
     participle: &str,
-    (known, all_known): (Vec<UnitView>, bool),
+    known: Vec<UnitView>,
     blocking: Blocking,
     client: &Client,
     output: &mut Output,
 ) -> Result<u8, CommandError> {
     if known.is_empty() {
-        return Ok(u8::from(!all_known));
+        return Ok(0);
     }
     let names = known.iter().map(|unit| unit.name.clone()).collect::<Vec<_>>().join(" ");
     let asked = known.into_iter().map(of_known).collect();
@@ -209,7 +226,7 @@ pub(super) async fn end(
         true => writeln!(output.err()?, "Successfully {participle} units [{names}].")?,
         false => writeln!(output.err()?, "Failed to {} units [{names}].", action.verb)?,
     }
-    Ok(u8::from(!(done && all_known)))
+    Ok(u8::from(!done))
 }
 
 /// A template has no process of its own. Refused before anything is created.
@@ -237,11 +254,12 @@ pub(super) async fn known(
     client: &Client,
     output: &mut Output,
 ) -> Result<(Vec<UnitView>, bool), CommandError> {
-    let names = super::lookup::names(arguments)?;
+    let names = super::lookup::expand(arguments, client).await?;
     let (known, unknown) = super::lookup::named(client, &names, "Error retrieving units from Registry").await?;
+    let unmatched = arguments.iter().filter(|argument| pattern::is_pattern(argument) && known.is_empty());
+    let unknown: Vec<&str> = unknown.iter().map(UnitName::as_str).chain(unmatched.map(String::as_str)).collect();
     if !unknown.is_empty() {
-        let names: Vec<_> = unknown.iter().map(UnitName::as_str).collect();
-        writeln!(output.err()?, "Units not found in registry: {}", names.join(" "))?;
+        writeln!(output.err()?, "Units not found in registry: {}", unknown.join(" "))?;
     }
     Ok((known, unknown.is_empty()))
 }

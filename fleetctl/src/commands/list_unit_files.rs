@@ -3,7 +3,8 @@
 use std::io::Write;
 
 use fleet_api::Client;
-use fleet_api::v2::UnitView;
+use fleet_api::v2::{Reached, StateView, UnitView};
+use fleet_units::DesiredState;
 
 use crate::cli::List;
 use crate::error::CommandError;
@@ -21,8 +22,9 @@ const FIELDS: &[Field<UnitView>] = &[
     Field { name: "tmachine", cell: target },
     Field {
         name: "state",
-        cell: |unit, _| match unit.current_state {
-            Some(state) if !unit.global => state.to_string(),
+        cell: |unit, _| match (unit.global, unit.current_state, unit.desired_state) {
+            (false, Some(state), _) => state.to_string(),
+            (true, _, Some(state)) if state > DesiredState::Inactive => everywhere(unit, state),
             _ => String::new(),
         },
     },
@@ -35,6 +37,24 @@ fn target(unit: &UnitView, full: bool) -> String {
         _ if unit.global => "global".to_owned(),
         Some(machine) => fields::machine(machine, full),
         None => String::new(),
+    }
+}
+
+/// How many machines have a global unit in the state that is wanted, of how many that are to have it.
+fn everywhere(unit: &UnitView, wanted: DesiredState) -> String {
+    let is_there = |state: &&StateView| {
+        let is_active = matches!(state.active.as_str(), "active" | "reloading" | "refreshing");
+        let has_finished = state.reached == Some(Reached::Launched)
+            && state.active == "inactive"
+            && matches!(state.result.as_str(), "success" | "exec-condition");
+        let is_own = state.uid == unit.uid && !state.stale && !state.orphan;
+        is_own && (is_active || has_finished || (wanted == DesiredState::Loaded && state.reached.is_some()))
+    };
+    let there = unit.states.iter().filter(is_there).count();
+    match unit.scheduled_to {
+        // A fleetd that speaks API v1 alone does not say.
+        0 => format!("{wanted}({there})"),
+        all => format!("{wanted}({there}/{all})"),
     }
 }
 

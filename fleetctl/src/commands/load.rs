@@ -11,8 +11,13 @@ use crate::error::CommandError;
 use crate::output::Output;
 use crate::wait::Goal;
 
-const ACTION: Action =
-    Action { verb: "load", doing: "Error loading units", desired: DesiredState::Loaded, goal: Goal::Loaded };
+const ACTION: Action = Action {
+    verb: "load",
+    doing: "Error loading units",
+    desired: DesiredState::Loaded,
+    goal: Goal::Loaded,
+    waits_for_global: false,
+};
 
 /// Puts units on machines.
 pub async fn run(arguments: &CreateUnits, client: &Client, output: &mut Output) -> Result<u8, CommandError> {

@@ -11,8 +11,13 @@ use crate::error::CommandError;
 use crate::output::Output;
 use crate::wait::Goal;
 
-const ACTION: Action =
-    Action { verb: "restart", doing: "Error restarting units", desired: DesiredState::Launched, goal: Goal::Launched };
+const ACTION: Action = Action {
+    verb: "restart",
+    doing: "Error restarting units",
+    desired: DesiredState::Launched,
+    goal: Goal::Launched,
+    waits_for_global: true,
+};
 
 /// Restarts units where they are, and waits until they are active again. One that is only loaded is started.
 pub async fn run(arguments: &ChangeUnits, client: &Client, output: &mut Output) -> Result<u8, CommandError> {
@@ -34,5 +39,6 @@ pub async fn run(arguments: &ChangeUnits, client: &Client, output: &mut Output) 
         }
     }
     let done = change::carry_out(ACTION, asked, arguments.blocking, client, output).await?;
+    // Nothing was restarted of what is not there.
     Ok(u8::from(!(done && all_known)))
 }

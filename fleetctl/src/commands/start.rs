@@ -10,8 +10,13 @@ use crate::error::CommandError;
 use crate::output::Output;
 use crate::wait::Goal;
 
-const ACTION: Action =
-    Action { verb: "start", doing: "Error starting units", desired: DesiredState::Launched, goal: Goal::Launched };
+const ACTION: Action = Action {
+    verb: "start",
+    doing: "Error starting units",
+    desired: DesiredState::Launched,
+    goal: Goal::Launched,
+    waits_for_global: false,
+};
 
 /// Starts units, and waits until they are active, or have finished well.
 pub async fn run(arguments: &CreateUnits, client: &Client, output: &mut Output) -> Result<u8, CommandError> {
@@ -65,6 +70,7 @@ mod tests {
                 ..StateView::default()
             }],
             note: None,
+            scheduled_to: 0,
             restarts: 0,
         };
         let cases = [

@@ -9,18 +9,23 @@ use crate::error::CommandError;
 use crate::output::Output;
 use crate::wait::Goal;
 
-const ACTION: Action =
-    Action { verb: "stop", doing: "Error stopping units", desired: DesiredState::Loaded, goal: Goal::Stopped };
+const ACTION: Action = Action {
+    verb: "stop",
+    doing: "Error stopping units",
+    desired: DesiredState::Loaded,
+    goal: Goal::Stopped,
+    waits_for_global: true,
+};
 
 /// Stops units, and waits until no process of theirs runs. They stay on their machines.
 pub async fn run(arguments: &ChangeUnits, client: &Client, output: &mut Output) -> Result<u8, CommandError> {
     if arguments.units.is_empty() {
         return change::none_given(output);
     }
-    let (known, all_known) = change::known(&arguments.units, client, output).await?;
+    let (known, _) = change::known(&arguments.units, client, output).await?;
     // Fleet looked at the current state, and so could not stop a unit that waited for a machine.
     if let Some(unit) = known.iter().find(|unit| unit.desired_state == Some(DesiredState::Inactive)) {
         return Err(CommandError::message(format!("Unable to stop unit {} in state inactive", unit.name)));
     }
-    change::end(ACTION, "stopped", (known, all_known), arguments.blocking, client, output).await
+    change::end(ACTION, "stopped", known, arguments.blocking, client, output).await
 }

@@ -27,6 +27,7 @@ fn view(unit: &str, command: &str, state: DesiredState) -> UnitView {
         machine: None,
         states: Vec::new(),
         note: None,
+        scheduled_to: 0,
         restarts: 0,
     }
 }
@@ -36,6 +37,7 @@ fn file(path: &str, command: &str) -> Local {
     Local {
         path: PathBuf::from(path),
         text: text(command),
+        drop_ins: Default::default(),
         hash: UnitFile::parse(&text(command)).unwrap().hash(),
         is_template: path.contains("@."),
         is_global: false,

@@ -151,6 +151,7 @@ mod tests {
             machine: machine.map(reference),
             states: states.iter().map(state).collect(),
             note: None,
+            scheduled_to: 0,
             restarts: 0,
         }
     }

@@ -21,12 +21,11 @@ pub fn judge(goal: Goal, target: &Target, view: Option<&UnitView>, settled: bool
             _ => failed("it was destroyed and submitted again meanwhile", None),
         };
     }
-    if view.global && goal != Goal::Gone {
-        // There is no one state to wait for; fleet did not wait either.
-        return reached(None);
-    }
     let unit = Unit { target, view, settled };
     match goal {
+        Goal::Launched if view.global => unit.launched_everywhere(),
+        // There is no one machine whose word would be it.
+        Goal::Loaded if view.global => reached(None),
         Goal::Launched => unit.launched(),
         Goal::Loaded => unit.loaded(),
         Goal::Stopped => unit.stopped(),
@@ -50,6 +49,33 @@ impl Unit<'_> {
             Ok(state) => state,
             Err(verdict) => return verdict,
         };
+        self.launched_on(state)
+    }
+
+    /// On every machine that a global unit is scheduled to.
+    fn launched_everywhere(&self) -> Verdict {
+        if let Some(verdict) = self.asked_otherwise(DesiredState::Launched..=DesiredState::Launched) {
+            return verdict;
+        }
+        let own: Vec<&StateView> = self.live().filter(|state| state.uid == self.view.uid && !state.orphan).collect();
+        let mut pending = None;
+        for state in &own {
+            let verdict = match self.as_it_is_now(state) {
+                Ok(state) => self.launched_on(state),
+                Err(verdict) => verdict,
+            };
+            match verdict {
+                Verdict::Reached { .. } => {}
+                Verdict::Pending(_) => pending = pending.or(Some(verdict)),
+                Verdict::Failed { .. } => return verdict,
+            }
+        }
+        let wanted = self.view.scheduled_to as usize;
+        let missing = || Verdict::Pending(format!("on {} of {wanted} machines", own.len()));
+        pending.or_else(|| (own.len() < wanted).then(missing)).unwrap_or_else(|| reached(None))
+    }
+
+    fn launched_on(&self, state: &StateView) -> Verdict {
         let machine = name_of(&state.machine);
         if let Some(verdict) = self.error(state) {
             return verdict;
@@ -152,13 +178,20 @@ impl Unit<'_> {
             Some(state) if state.stale => {
                 Err(Verdict::Pending(format!("{at} is lost, and it has no other machine yet")))
             }
-            Some(state) if state.hash.is_some() && view.hash.is_some() && state.hash != view.hash => {
-                Err(Verdict::Pending(format!("{at} still has the former text")))
-            }
-            // What the agent could not do comes before what it has not done.
-            Some(state) if self.error(state).is_some() => Ok(state),
-            Some(state) if state.restarts < view.restarts => Err(Verdict::Pending(format!("restarting on {at}"))),
-            Some(state) => Ok(state),
+            Some(state) => self.as_it_is_now(state),
+        }
+    }
+
+    /// What a machine says, if that is of this text, after the last restart.
+    fn as_it_is_now<'s>(&self, state: &'s StateView) -> Result<&'s StateView, Verdict> {
+        let (view, at) = (self.view, name_of(&state.machine));
+        if state.hash.is_some() && view.hash.is_some() && state.hash != view.hash {
+            return Err(Verdict::Pending(format!("{at} still has the former text")));
+        }
+        // What the agent could not do comes before what it has not done.
+        match self.error(state).is_none() && state.restarts < view.restarts {
+            true => Err(Verdict::Pending(format!("restarting on {at}"))),
+            false => Ok(state),
         }
     }
 

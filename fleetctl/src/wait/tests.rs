@@ -24,6 +24,7 @@ fn unit(desired: DesiredState) -> UnitView {
         machine: Some(machine("m1")),
         states: Vec::new(),
         note: None,
+        scheduled_to: 0,
         restarts: 0,
     }
 }
@@ -281,9 +282,40 @@ fn a_lost_machine_does_not_hold_up_an_unload() {
 }
 
 #[test]
-fn global_units_are_not_waited_for() {
-    let view = UnitView { global: true, machine: None, ..unit(DesiredState::Launched) };
-    assert_eq!(judged(Goal::Launched, None, Some(&view)), "reached");
+fn a_global_unit_is_waited_for_on_every_machine() {
+    let on = |id: &str, restarts, words: &str| StateView {
+        machine: machine(id),
+        restarts,
+        ..state(Reached::Launched, words)
+    };
+    let global = |states: Vec<StateView>| UnitView {
+        global: true,
+        machine: None,
+        scheduled_to: 2,
+        restarts: 1,
+        states,
+        ..unit(DesiredState::Launched)
+    };
+    let running = "active/running/success";
+    let cases = [
+        (global(vec![on("m1", 1, running), on("m2", 1, running)]), "reached"),
+        (global(vec![on("m1", 1, running), on("m2", 0, running)]), "pending: restarting on m2/192.0.2.2"),
+        (global(vec![on("m1", 1, running)]), "pending: on 1 of 2 machines"),
+        (
+            global(vec![on("m1", 0, running), on("m2", 1, "failed/failed/exit-code")]),
+            "failed on m2: it failed with result \"exit-code\"",
+        ),
+    ];
+    for (view, expected) in cases {
+        assert_eq!(judged(Goal::Launched, None, Some(&view)), expected);
+    }
+    // It is on no machine of its own when it is stopped.
+    let stopping = UnitView { desired_state: Some(DesiredState::Loaded), ..global(vec![on("m1", 1, running)]) };
+    assert_eq!(judged(Goal::Stopped, None, Some(&stopping)), "pending: stopping on m1/192.0.2.2");
+    let dead = StateView { reached: Some(Reached::Loaded), ..on("m1", 1, "inactive/dead/success") };
+    let stopped = UnitView { desired_state: Some(DesiredState::Loaded), ..global(vec![dead]) };
+    assert_eq!(judged(Goal::Stopped, None, Some(&stopped)), "reached");
+    assert_eq!(judged(Goal::Loaded, None, Some(&stopped)), "reached", "its loading is not waited for");
 }
 
 /// What a wait for `a.service` and `b.service` gives after each line.

@@ -43,6 +43,7 @@ fn unit(name: &str, desired: DesiredState) -> UnitView {
         machine: None,
         states: Vec::new(),
         note: None,
+        scheduled_to: 0,
         restarts: 0,
     }
 }
@@ -72,6 +73,7 @@ pub(crate) fn units() -> Vec<UnitView> {
     let mut global = unit("agent.service", DesiredState::Launched);
     global.global = true;
     global.current_state = None;
+    global.scheduled_to = 2;
     global.states = vec![state(0, &global, "active", "running"), state(1, &global, "failed", "failed")];
 
     let submitted = unit("web@.service", DesiredState::Inactive);

@@ -2,7 +2,7 @@
 
 use fleet_api::v2::{Outcome, UnitChange};
 use fleet_registry::record::{ContentKey, ContentRecord, Extra, FORMAT, Record, UnitRecord, Versioned, WallMillis};
-use fleet_units::{DesiredState, Fence, FenceError, Requirements, UnitFile, UnitHash, UnitName};
+use fleet_units::{DesiredState, Fence, FenceError, Requirements, UnitFiles, UnitHash, UnitName};
 
 /// A change of one unit whose parts make sense.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,18 +94,11 @@ impl Text {
         text: String,
         drop_ins: std::collections::BTreeMap<String, String>,
     ) -> Result<Self, Senseless> {
-        let file = UnitFile::parse(&text).map_err(|e| Senseless(e.to_string()))?;
-        file.validate_for(name).map_err(|e| Senseless(e.to_string()))?;
-        let requirements = Requirements::parse(&file, name).map_err(|e| Senseless(e.to_string()))?;
+        let files = UnitFiles::parse(&text, &drop_ins).map_err(|e| Senseless(e.to_string()))?;
+        files.file().validate_for(name).map_err(|e| Senseless(e.to_string()))?;
+        let requirements = Requirements::parse(&files.merged(), name).map_err(|e| Senseless(e.to_string()))?;
         requirements.validate().map_err(|e| Senseless(e.to_string()))?;
-        let mut files = vec![file];
-        for (file_name, drop_in) in &drop_ins {
-            if !file_name.ends_with(".conf") || file_name.starts_with('.') || file_name.contains(['/', '\0']) {
-                return Err(Senseless(format!("drop-in {file_name:?} must be a file name that ends in .conf")));
-            }
-            files.push(UnitFile::parse(drop_in).map_err(|e| Senseless(format!("drop-in {file_name}: {e}")))?);
-        }
-        if let Some(fence) = Fence::of(&files).map_err(|e| Senseless(e.to_string()))? {
+        if let Some(fence) = Fence::of(files.all()).map_err(|e| Senseless(e.to_string()))? {
             fence.check_name(name).map_err(|e| Senseless(e.to_string()))?;
             if drop_ins.contains_key(Fence::DROP_IN) {
                 return Err(Senseless(FenceError::DropIn.to_string()));
@@ -123,7 +116,7 @@ impl Text {
             key: record.key(),
             record,
             bytes: size,
-            hash: files[0].hash(),
+            hash: files.file().hash(),
             warnings: requirements.warnings().collect(),
         })
     }

@@ -7,7 +7,7 @@ use fleet_registry::Layout;
 use fleet_registry::mirror::KvChange;
 use fleet_registry::record::{ContentKey, ContentRecord, MachineRecord, ScheduleRecord, Versioned};
 use fleet_registry::view::{Change, Contents, View};
-use fleet_units::{MachineId, Requirements, UnitFile, UnitHash, UnitName};
+use fleet_units::{MachineId, Requirements, UnitFile, UnitFiles, UnitHash, UnitName};
 use tokio::time::Instant;
 
 use super::absent::Absent;
@@ -17,7 +17,9 @@ use super::absent::Absent;
 pub struct Parsed {
     /// Its options.
     pub file: UnitFile,
-    /// CoreOS fleet's hash of it.
+    /// With those of its drop-ins, where it has any.
+    merged: Option<UnitFile>,
+    /// CoreOS fleet's hash of it; with drop-ins, another.
     pub hash: UnitHash,
     /// Its `Description=`.
     pub description: String,
@@ -86,7 +88,8 @@ impl Picture {
     #[must_use]
     pub fn requirements(&self, name: &UnitName) -> Option<Requirements> {
         let unit = self.view.units.get(name)?;
-        Requirements::parse(&self.parsed(&unit.value.content)?.file, name).ok()
+        let parsed = self.parsed(&unit.value.content)?;
+        Requirements::parse(parsed.merged.as_ref().unwrap_or(&parsed.file), name).ok()
     }
 
     /// Whether the unit runs on every machine that fits.
@@ -118,10 +121,12 @@ impl Picture {
 
     fn read_content(&mut self, key: ContentKey, record: Option<&ContentRecord>) {
         // A text that cannot be read is still listed; it has no hash or description to show.
-        match record.and_then(|record| UnitFile::parse(&record.text).ok()) {
-            Some(file) => {
-                let description = file.last("Unit", "Description").unwrap_or_default();
-                self.parsed.insert(key, Parsed { hash: file.hash(), description, file });
+        match record.and_then(|record| Some((record, UnitFiles::parse(&record.text, &record.drop_ins).ok()?))) {
+            Some((record, files)) => {
+                let merged = (!record.drop_ins.is_empty()).then(|| files.merged());
+                let description = merged.as_ref().unwrap_or(files.file()).last("Unit", "Description");
+                let (hash, file) = (files.hash(), files.file().clone());
+                self.parsed.insert(key, Parsed { file, merged, hash, description: description.unwrap_or_default() });
             }
             None => _ = self.parsed.remove(&key),
         }

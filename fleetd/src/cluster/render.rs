@@ -27,12 +27,13 @@ impl Picture {
         Some(UnitView {
             name: name.to_string(),
             uid,
-            hash: unit.map(|u| u.value.hash),
+            hash: unit.map(|u| parsed.map_or(u.value.hash, |parsed| parsed.hash)),
             desired_state: unit.map(|u| u.value.desired),
             current_state: (!global).then(|| self.current_state(name)),
             global,
             description: parsed.map(|p| p.description.clone()).unwrap_or_default(),
             machine: self.target(name).filter(|_| !global).map(|id| self.machine_ref(id)),
+            scheduled_to: if global { u32::try_from(self.scheduled(name).count()).unwrap_or(u32::MAX) } else { 0 },
             states: states.map(|(id, state)| self.state(id, &state.value, stale)).collect(),
             note: self.view.notes.get(name).filter(|note| note.value.uid == uid).map(|note| NoteView {
                 kind: match note.value.kind {
@@ -89,8 +90,13 @@ impl Picture {
     /// about this one.
     #[must_use]
     pub fn target(&self, name: &UnitName) -> Option<&MachineId> {
+        self.scheduled(name).next()
+    }
+
+    /// The machines that this very unit is scheduled to.
+    fn scheduled(&self, name: &UnitName) -> impl Iterator<Item = &MachineId> {
         let uid = self.view.units.get(name).map(|u| u.create_revision);
-        self.placed(name).find(|id| {
+        self.placed(name).filter(move |id| {
             let listed = self.view.schedules.get(*id).and_then(|s| s.value.units.get(name));
             listed.is_some_and(|assignment| uid.is_none_or(|uid| uid == assignment.uid))
         })
