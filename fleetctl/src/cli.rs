@@ -42,6 +42,7 @@ USAGE:
     version,
     help_template = ROOT_HELP,
     infer_subcommands = true,
+    args_override_self = true,
     subcommand_required = false,
     disable_version_flag = true,
     disable_help_flag = true,

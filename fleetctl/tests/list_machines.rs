@@ -17,7 +17,7 @@ fn by_default() {
 
 /// As fleet's own scripts read it: `fleetctl list-machines --no-legend --full | awk '{print $1}'`.
 #[test]
-fn for_scripts() {
+fn machines_as_scripts_read_them() {
     let text = render(&list(None, true, true), &machines()).unwrap();
     let ids: Vec<_> = text.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(ids, common::MACHINES);

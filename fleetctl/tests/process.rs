@@ -1,6 +1,7 @@
 //! The process as a script sees it: exit codes, and what goes to which stream.
 
-use std::io::Read;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixListener;
 use std::process::{Command, Output, Stdio};
 
 /// A `fleetctl` that knows nothing of this machine's fleet.
@@ -74,4 +75,24 @@ fn a_reader_that_goes_away_is_no_failure() {
     let mut stderr = String::new();
     child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
     assert_eq!((child.wait().unwrap().code(), stderr.as_str()), (Some(0), ""));
+}
+
+/// The other end of a tunnel: what is written arrives, its end too, and what is answered after that comes back.
+#[test]
+fn a_socket_is_joined_to_standard_input_and_output() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("fleet.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let server = std::thread::spawn(move || {
+        let (mut caller, _) = listener.accept().unwrap();
+        let mut asked = String::new();
+        caller.read_to_string(&mut asked).unwrap();
+        caller.write_all(format!("you said {asked}").as_bytes()).unwrap();
+    });
+    let mut command = fleetctl(&["fd-forward", &path.to_string_lossy()]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"hello").unwrap();
+    let output = child.wait_with_output().unwrap();
+    server.join().unwrap();
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), b"you said hello".as_slice()));
 }

@@ -26,6 +26,8 @@ mod power;
 mod registry_loss;
 mod replace;
 mod restored;
+mod scripts;
+mod ssh;
 mod stops;
 mod support;
 mod tour;

@@ -4,8 +4,10 @@ mod asking;
 mod person;
 mod runs;
 mod spans;
+mod sshd;
 mod stored;
 mod truth;
+mod version_one;
 mod watched;
 
 use std::time::Duration;
@@ -15,9 +17,11 @@ use fleet_tests::lab::{holds, poll};
 
 pub(crate) use asking::{Answer, curl, leader, machines, patch_metadata, settled, view};
 pub(crate) use person::Person;
-pub(crate) use runs::{Run, Runs, once, runs};
+pub(crate) use runs::{Run, Runs, all_runs, once, runs};
 pub(crate) use spans::{assert_never_two, clock, spans, telling};
+pub(crate) use sshd::{KNOWN_HOSTS, with_sshd};
 pub(crate) use stored::Stored;
+pub(crate) use version_one::{ENDPOINT, open_version_one};
 pub(crate) use watched::Watched;
 
 /// For what takes milliseconds on an idle machine, and may take long on a busy one.

@@ -24,7 +24,7 @@ pub(crate) struct Run {
 pub(crate) type Runs = BTreeMap<String, Run>;
 
 /// Every run of these units on all machines that are on.
-fn all(cluster: &Cluster, units: &[&str]) -> Result<BTreeMap<String, Vec<Run>>> {
+pub(crate) fn all_runs(cluster: &Cluster, units: &[&str]) -> Result<BTreeMap<String, Vec<Run>>> {
     let show = ["systemctl", "show", "--property=Id,MainPID,ExecMainStartTimestampMonotonic,InvocationID", "--"];
     let mut found: BTreeMap<String, Vec<Run>> = units.iter().map(|&unit| (unit.to_owned(), Vec::new())).collect();
     for node in cluster.nodes().filter(|node| node.leader().is_some()) {
@@ -51,7 +51,7 @@ pub(crate) fn runs(cluster: &Cluster, units: &[&str]) -> Result<Runs> {
         Ok([run]) => Ok((unit, run)),
         Err(runs) => bail!("{unit} has {} runs: {runs:?}", runs.len()),
     };
-    all(cluster, units)?.into_iter().map(one).collect()
+    all_runs(cluster, units)?.into_iter().map(one).collect()
 }
 
 /// Waits until each of these units runs once.
