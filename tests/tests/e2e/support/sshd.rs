@@ -18,6 +18,8 @@ HostKey /etc/lab-sshd/host_key
 AuthorizedKeysFile /etc/lab-sshd/authorized_keys
 PermitRootLogin prohibit-password
 StrictModes no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
 UsePAM no
 ";
 
