@@ -25,6 +25,12 @@ impl Requests {
         Self::parse(&text).with_context(|| format!("{url}/metrics has no line of requests"))
     }
 
+    /// How many of those since an earlier look may have written something. An agent and an engine read in other ways.
+    pub(crate) fn writes_since(&self, earlier: &Self) -> f64 {
+        let count = |requests: &Self, method: &str| requests.0.get(method).copied().unwrap_or_default();
+        ["Txn", "Put", "DeleteRange"].map(|method| count(self, method) - count(earlier, method)).iter().sum()
+    }
+
     fn parse(metrics: &str) -> Option<Self> {
         let mut methods = BTreeMap::new();
         for line in metrics.lines() {
@@ -96,5 +102,7 @@ grpc_server_msg_received_total{grpc_method="LeaseKeepAlive",grpc_service="etcdse
         let after = Requests::parse(&BEFORE.replace("} 5\n", "} 20\n")).unwrap();
         let rates = after.since(&Requests::parse(BEFORE).unwrap(), Duration::from_secs(10));
         assert_eq!(rates, [("LeaseKeepAlive".to_owned(), 1.5)].into());
+        let later = Requests::parse(&BEFORE.replace("} 10\n", "} 17\n")).unwrap();
+        assert_eq!((later.writes_since(&after), after.writes_since(&after)), (7.0, 0.0));
     }
 }

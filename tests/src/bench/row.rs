@@ -35,6 +35,10 @@ pub enum RowName {
     Crash,
     /// 1,000 new units of which a few are broken, until all others run.
     HeadOfLine,
+    /// Writes to etcd for those units.
+    HeadOfLineWrites,
+    /// Writes to etcd while one of those units flaps.
+    FlappingWrites,
     /// 1,000 new units on one machine in one `fleetctl start`, until all run.
     #[value(name = "start-1000")]
     #[serde(rename = "start-1000")]

@@ -108,6 +108,16 @@ impl Scene {
         .map_err(|reason| anyhow!(reason))
     }
 
+    /// Waits until so many units whose names begin so are begun on a machine. Nobody there notices: who asks systemd of a
+    /// thousand units again and again is measured with them.
+    pub(crate) fn wait_groups(&self, machine: u8, beginning: &str, count: usize) -> Result<()> {
+        poll(UNITS_LIMIT, || match self.node(machine).count_units(beginning) {
+            begun if begun >= count => Ok(()),
+            begun => Err(format!("{begun} of {count} units are begun")),
+        })
+        .map_err(|reason| anyhow!(reason))
+    }
+
     /// Starts so many units with fleet and leaves them running, unless they do already.
     pub(crate) fn have_units(&mut self, count: usize) -> Result<()> {
         if self.running()?.len() == count {

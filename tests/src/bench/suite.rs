@@ -41,6 +41,16 @@ impl Extent {
         self.of(3, 1)
     }
 
+    /// Rounds of what takes seconds and is compared with nearly the same: an odd number.
+    pub(crate) fn close_rounds(self) -> usize {
+        self.of(5, 1)
+    }
+
+    /// How long a unit that flaps is watched.
+    pub(crate) fn flapping(self) -> Duration {
+        self.of(Duration::from_secs(10), Duration::from_secs(4))
+    }
+
     /// Repetitions of what takes milliseconds.
     pub(crate) fn repetitions(self) -> usize {
         self.of(50, 10)
@@ -76,7 +86,7 @@ const GROUPS: [(&[RowName], Measure); 9] = [
     (&[RowName::Ready], rows::ready),
     (&[RowName::Crash], rows::crash),
     (&[RowName::Start1000, RowName::MemoryEngine], rows::start_1000),
-    (&[RowName::HeadOfLine], rows::head_of_line),
+    (&[RowName::HeadOfLine, RowName::HeadOfLineWrites, RowName::FlappingWrites], rows::head_of_line),
     (&[RowName::LeaderLost, RowName::TakeOver], rows::leader_lost),
 ];
 

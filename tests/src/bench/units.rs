@@ -32,7 +32,12 @@ pub(crate) fn text_for(name: &str, machine: &str) -> String {
 
 /// So many names of units that there were none of before: `bench-pairs-7.service`.
 pub(crate) fn names(starter: &str, batch: &str, count: usize) -> Vec<String> {
-    (1..=count).map(|i| format!("{starter}-{batch}-{i}.service")).collect()
+    (1..=count).map(|i| format!("{}{i}.service", beginning(starter, batch))).collect()
+}
+
+/// How all those names begin.
+pub(crate) fn beginning(starter: &str, batch: &str) -> String {
+    format!("{starter}-{batch}-")
 }
 
 /// Writes a unit file where the person is, and says where.

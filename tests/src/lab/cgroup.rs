@@ -114,6 +114,12 @@ impl LabGroups {
         groups.iter().flat_map(|group| processes_below(group)).collect()
     }
 
+    /// How many system units of a machine whose names begin so have a group.
+    pub(crate) fn count_units(&self, machine: &str, beginning: &str) -> usize {
+        let groups = fs::read_dir(self.payload(machine).join("system.slice")).into_iter().flatten().flatten();
+        groups.filter(|group| group.file_name().to_string_lossy().starts_with(beginning)).count()
+    }
+
     /// Waits until nothing of the lab runs any more.
     pub(crate) fn wait_empty(&self, limit: Duration) -> Result<()> {
         poll(limit, || {

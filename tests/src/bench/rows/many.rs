@@ -69,7 +69,8 @@ pub(crate) fn fleet_beside(scene: &mut Scene, console: u8, count: usize, target:
 }
 
 fn start_with(scene: &mut Scene, console: u8, count: usize, only_on: Option<u8>, words: &[&str]) -> Result<f64> {
-    let names = units::names(FLEET, &scene.new_batch(), count);
+    let batch = scene.new_batch();
+    let names = units::names(FLEET, &batch, count);
     let console = scene.node(console);
     let mut command: Vec<String> = ["fleetctl"].iter().chain(words).map(|&word| word.to_owned()).collect();
     for name in &names {
@@ -81,6 +82,9 @@ fn start_with(scene: &mut Scene, console: u8, count: usize, only_on: Option<u8>,
     }
     scene.settle();
     let lap = Lap::of(console, command.iter().map(String::as_str))?;
+    if let Some(machine) = only_on {
+        scene.wait_groups(machine, &units::beginning(FLEET, &batch), count)?;
+    }
     let running = scene.wait_running(&names)?;
     if let Some(machine) = only_on {
         ensure!(names.iter().all(|name| running[name].0 == machine), "not all units run on the machine that they name");

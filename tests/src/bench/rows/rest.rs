@@ -16,7 +16,7 @@ use crate::bench::scene::Scene;
 use crate::bench::suite::{Extent, UNITS};
 
 /// After this nothing of a start goes on any more.
-const CALM: Duration = Duration::from_secs(5);
+pub(super) const CALM: Duration = Duration::from_secs(5);
 
 /// Keep-alives are owed each third of this.
 const LEASE: f64 = 10.0;
