@@ -37,7 +37,7 @@ use gate::Gate;
 
 pub use caller::Caller;
 pub(crate) use door::receive;
-pub use door::{Door, serve};
+pub use door::{Door, attend, serve};
 pub use failure::Failure;
 pub use limits::Limits;
 pub use request::Query;

@@ -11,10 +11,10 @@ mod server;
 mod tls;
 
 pub(crate) use client::settle;
-pub use client::{PeerError, Peers};
+pub use client::{PeerError, Peers, ask};
 pub use identity::{Identity, IdentityError};
 pub use members::Members;
-pub use server::serve;
+pub use server::{Porter, serve};
 
 #[cfg(test)]
 mod tests;

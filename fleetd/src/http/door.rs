@@ -172,7 +172,7 @@ pub(crate) async fn receive<L: Listener>(
 }
 
 /// One connection, to its end.
-async fn attend<S>(stream: S, caller: Caller, router: Router, limits: Limits, mut stop: watch::Receiver<bool>)
+pub async fn attend<S>(stream: S, caller: Caller, router: Router, limits: Limits, mut stop: watch::Receiver<bool>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

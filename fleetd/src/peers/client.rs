@@ -1,5 +1,6 @@
 //! The connecting end.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +11,10 @@ use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use nix::sys::socket::{setsockopt, sockopt};
 use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::{Identity, tls};
 
@@ -82,33 +85,61 @@ impl Peers {
             .await
             .map_err(|_| no_connection(format!("no answer within {} s", CONNECT.as_secs())))?
             .map_err(|error| no_connection(error.to_string()))?;
-        let no_answer = |why: String| PeerError::Answer { address: address.clone(), why };
-        let answer = async {
-            let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-            // It ends with the answer's body, or with the other end.
-            tokio::spawn(connection);
-            let request =
-                Request::builder().method(method).uri(path).header(hyper::header::HOST, address).body(Body::empty());
-            match request {
-                Ok(request) => Ok(sender.send_request(request).await?),
-                Err(error) => Err(Box::<dyn std::error::Error + Send + Sync>::from(error)),
-            }
-        };
-        tokio::time::timeout(ANSWER, answer)
-            .await
-            .map_err(|_| no_answer(format!("nothing within {} s", ANSWER.as_secs())))?
-            // Under TLS 1.3 the other end's refusal shows only here.
-            .map_err(|error| no_answer(format!("{error}; it may not have found this machine in the registry")))
+        ask(stream, method, address, path).await
     }
 
-    async fn connect(&self, endpoint: &PeerEndpoint) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
-        let config = tls::connecting(&self.identity, &endpoint.fingerprint).map_err(std::io::Error::other)?;
+    async fn connect(&self, endpoint: &PeerEndpoint) -> io::Result<TlsStream<TcpStream>> {
         let stream = TcpStream::connect(&endpoint.address).await?;
         settle(&stream);
+        self.secure(stream, &endpoint.fingerprint).await
+    }
+
+    /// Makes sure that the other end has the key with this fingerprint, and shows it the own one.
+    ///
+    /// # Errors
+    /// When it has not, or speaks another language.
+    pub async fn secure<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+        fingerprint: &str,
+    ) -> io::Result<TlsStream<S>> {
+        let config = tls::connecting(&self.identity, fingerprint).map_err(io::Error::other)?;
         // The name means nothing here; the key is what counts.
-        let name = ServerName::try_from("fleetd").map_err(std::io::Error::other)?;
+        let name = ServerName::try_from("fleetd").map_err(io::Error::other)?;
         TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }
+}
+
+/// Asks the fleetd at the other end of a stream, which is at this address.
+///
+/// # Errors
+/// When it does not answer in time, or with something else.
+pub async fn ask<S>(
+    stream: S,
+    method: Method,
+    address: &str,
+    path: &str,
+) -> Result<hyper::Response<Incoming>, PeerError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let no_answer = |why: String| PeerError::Answer { address: address.to_owned(), why };
+    let answer = async {
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        // It ends with the answer's body, or with the other end.
+        tokio::spawn(connection);
+        let request =
+            Request::builder().method(method).uri(path).header(hyper::header::HOST, address).body(Body::empty());
+        match request {
+            Ok(request) => Ok(sender.send_request(request).await?),
+            Err(error) => Err(Box::<dyn std::error::Error + Send + Sync>::from(error)),
+        }
+    };
+    tokio::time::timeout(ANSWER, answer)
+        .await
+        .map_err(|_| no_answer(format!("nothing within {} s", ANSWER.as_secs())))?
+        // Under TLS 1.3 the other end's refusal shows only here.
+        .map_err(|error| no_answer(format!("{error}; it may not have found this machine in the registry")))
 }
 
 /// Small packets go out at once, and an end that is gone is noticed while a journal is silent.

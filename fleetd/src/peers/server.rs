@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use rustls::pki_types::CertificateDer;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
@@ -25,6 +26,37 @@ const INSIDE: usize = 256;
 /// Pause after an accept that failed, so that a lack of file descriptors does not become a lack of processor time.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// Lets in those whose key a machine of the cluster has.
+pub struct Porter {
+    acceptor: TlsAcceptor,
+    members: Members,
+}
+
+impl Porter {
+    /// For connections to this identity.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn new(identity: &Identity, members: Members) -> io::Result<Self> {
+        let config = tls::accepting(identity).map_err(io::Error::other)?;
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), members })
+    }
+
+    /// Makes sure who is at the other end.
+    ///
+    /// # Errors
+    /// When that is nobody of the cluster.
+    pub async fn admit<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> io::Result<TlsStream<S>> {
+        let stream = self.acceptor.accept(stream).await?;
+        let shown = stream.get_ref().1.peer_certificates().and_then(<[CertificateDer<'_>]>::first).map(fingerprint);
+        match shown {
+            Some(shown) if self.members.include(&shown).await => Ok(stream),
+            Some(shown) => Err(io::Error::other(format!("no machine of the cluster has the key {shown}"))),
+            None => Err(io::Error::other("it showed no certificate")),
+        }
+    }
+}
+
 /// Serves `router` to the fleetds of the cluster until told to stop.
 ///
 /// # Errors
@@ -36,10 +68,10 @@ pub async fn serve(
     router: Router,
     stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    let config = tls::accepting(identity).map_err(io::Error::other)?;
+    let porter = Porter::new(identity, members)?;
     let local = listener.local_addr()?;
     let (admitted, accepted) = mpsc::channel(KNOCKING);
-    let door = tokio::spawn(admit(listener, TlsAcceptor::from(Arc::new(config)), Arc::new(members), admitted));
+    let door = tokio::spawn(receive(listener, Arc::new(porter), admitted));
     let caller = |_: &TlsStream<TcpStream>, address: &SocketAddr| Caller::Address(*address);
     let limits = Limits { connections: INSIDE, connections_of_one: INSIDE / 2, ..Limits::default() };
     http::receive(Admitted { accepted, local }, caller, router, http::Door::new(limits), stop).await;
@@ -48,10 +80,9 @@ pub async fn serve(
 }
 
 /// Lets in those that the registry knows.
-async fn admit(
+async fn receive(
     listener: TcpListener,
-    acceptor: TlsAcceptor,
-    members: Arc<Members>,
+    porter: Arc<Porter>,
     admitted: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>,
 ) {
     let knocking = Arc::new(Semaphore::new(KNOCKING));
@@ -65,27 +96,17 @@ async fn admit(
                 continue;
             }
         };
-        let (acceptor, members, admitted) = (acceptor.clone(), Arc::clone(&members), admitted.clone());
+        let (porter, admitted) = (Arc::clone(&porter), admitted.clone());
         tokio::spawn(async move {
             let _permit = permit;
-            match tokio::time::timeout(HANDSHAKE, check(stream, &acceptor, &members)).await {
+            client::settle(&stream);
+            match tokio::time::timeout(HANDSHAKE, porter.admit(stream)).await {
                 // The server is gone when nobody takes it.
                 Ok(Ok(stream)) => _ = admitted.send((stream, address)).await,
                 Ok(Err(why)) => tracing::warn!("turned away {address} on the peer port: {why}"),
                 Err(_) => tracing::debug!("{address} did not prove itself in time"),
             }
         });
-    }
-}
-
-async fn check(stream: TcpStream, acceptor: &TlsAcceptor, members: &Members) -> io::Result<TlsStream<TcpStream>> {
-    client::settle(&stream);
-    let stream = acceptor.accept(stream).await?;
-    let shown = stream.get_ref().1.peer_certificates().and_then(<[CertificateDer<'_>]>::first).map(fingerprint);
-    match shown {
-        Some(shown) if members.include(&shown).await => Ok(stream),
-        Some(shown) => Err(io::Error::other(format!("no machine of the cluster has the key {shown}"))),
-        None => Err(io::Error::other("it showed no certificate")),
     }
 }
 

@@ -5,8 +5,10 @@
 #![forbid(unsafe_code)]
 
 mod api;
+mod arguments;
 mod config;
 mod etcd;
+mod http;
 mod records;
 mod units;
 
@@ -14,7 +16,7 @@ mod units;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is that of its program in `fuzz/` and of its folder in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 12] = [
+pub const TARGETS: [(&str, Target); 15] = [
     ("unit_file", units::unit_file),
     ("requirements", units::requirements),
     ("names", units::names),
@@ -27,6 +29,9 @@ pub const TARGETS: [(&str, Target); 12] = [
     ("records", records::records),
     ("keys", records::keys),
     ("etcd", etcd::requests),
+    ("http", http::api),
+    ("peers", http::peers),
+    ("arguments", arguments::arguments),
 ];
 
 /// Runs one target by its name.
