@@ -17,6 +17,7 @@ mod standing;
 mod store;
 mod unit;
 mod work;
+mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

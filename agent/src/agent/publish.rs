@@ -14,9 +14,9 @@ use fleet_units::{MachineId, UnitName};
 
 use super::Agent;
 use super::ending::Mode;
-use super::standing::txn;
 use super::store::Purpose;
 use super::unit::Unit;
+use super::write::Fenced;
 use crate::effect::Effect;
 use crate::reconcile::Action;
 use crate::report::Report;
@@ -280,8 +280,8 @@ impl Agent {
 
     pub(super) fn on_published(&mut self, now: Now, result: Result<Response, StoreError>, out: &mut Vec<Effect>) {
         let Some(batch) = self.publisher.in_flight.take() else { return };
-        match result.map(txn) {
-            Ok(Some(txn)) if txn.succeeded => {
+        match self.fenced_outcome(result) {
+            Fenced::Written { .. } => {
                 for (name, state) in batch.states {
                     if planted::is(Fault::StaleStates) {
                         self.publisher.due.remove(&name);
@@ -295,10 +295,10 @@ impl Agent {
                     self.publisher.applied = batch.applied;
                 }
             }
-            Ok(txn) if self.is_still_ours(txn.as_ref()) => self.publisher.take_back(batch, now.mono),
-            Ok(_) => self.unregistered(now, "it is not there any more", out),
-            Err(error) if error.outcome_unknown() => return self.doubt(now, &error, out),
-            Err(error) => {
+            Fenced::Overtaken => self.publisher.take_back(batch, now.mono),
+            Fenced::Gone => self.unregistered(now, "it is not there any more", out),
+            Fenced::Failed(error) if error.outcome_unknown() => return self.doubt(now, &error, out),
+            Fenced::Failed(error) => {
                 self.say(Report::StoreTrouble { why: error.message }, out);
                 self.publisher.take_back(batch, now.mono);
                 let pause = self.jitter.between(self.config.ttl / 8, self.config.ttl / 6);

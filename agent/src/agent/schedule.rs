@@ -15,6 +15,7 @@ use fleet_units::UnitName;
 use super::publish::Progress;
 use super::standing::{Standing, range, txn};
 use super::store::{CatchingUp, Purpose, Watched};
+use super::write::Fenced;
 use super::{Agent, Local, Mode};
 use crate::effect::{DiskEffect, Effect, Memory, SystemdEffect};
 use crate::report::Report;
@@ -189,19 +190,16 @@ impl Agent {
         result: Result<Response, StoreError>,
         out: &mut Vec<Effect>,
     ) {
-        let revision = result.as_ref().map_or(0, |response| response.header.revision);
-        match result.map(txn) {
-            Ok(Some(txn)) if txn.succeeded => {
+        match self.fenced_outcome(result) {
+            Fenced::Written { revision } => {
                 self.own_revision = self.own_revision.max(revision);
                 if catching_up && self.standing == Standing::Present {
                     self.rewrite_presence(false, out);
                 }
             }
-            Ok(txn) if self.is_still_ours(txn.as_ref()) => {
-                self.rewrite_presence(self.standing != Standing::Present, out);
-            }
-            Ok(_) => self.unregistered(now, "it is not there any more", out),
-            Err(error) => {
+            Fenced::Overtaken => self.rewrite_presence(self.standing != Standing::Present, out),
+            Fenced::Gone => self.unregistered(now, "it is not there any more", out),
+            Fenced::Failed(error) => {
                 // It is written anew in any case.
                 self.in_doubt = true;
                 self.doubt(now, &error, out);

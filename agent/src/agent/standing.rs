@@ -12,6 +12,7 @@ use fleet_registry::{Key, Mono, Now};
 
 use super::publish::Progress;
 use super::store::{CatchingUp, Purpose, Watched};
+use super::write::Fenced;
 use super::{Agent, Local, Mode};
 use crate::effect::{DiskEffect, Effect, Memory};
 use crate::report::Report;
@@ -74,33 +75,6 @@ pub(super) fn range(txn: &TxnResponse, index: usize) -> &[KeyValue] {
 }
 
 impl Agent {
-    /// A write that takes effect only while this machine's record is the one that this fleetd wrote last: with its lease the
-    /// record goes, and a write that was given up on is shut out by writing the record anew.
-    pub(super) fn fenced(&self, success: Vec<Operation>) -> TxnRequest {
-        let key = self.presence_key();
-        TxnRequest {
-            compare: vec![Compare::modified_at(key.clone(), self.own_revision)],
-            success,
-            failure: vec![Operation::Range(RangeRequest::key(key))],
-        }
-    }
-
-    /// A fenced write did not take effect: whether this machine's record is there all the same, written anew meanwhile.
-    pub(super) fn is_still_ours(&mut self, refused: Option<&TxnResponse>) -> bool {
-        let found = refused.and_then(|txn| range(txn, 0).first()).filter(|kv| Some(kv.lease) == self.lease);
-        if let Some(kv) = found {
-            self.own_revision = kv.mod_revision;
-        }
-        found.is_some()
-    }
-
-    /// Nothing is known of what became of a write: it is to be shut out, and what stands there to be read.
-    pub(super) fn doubt(&mut self, now: Now, error: &StoreError, out: &mut Vec<Effect>) {
-        self.say(Report::StoreTrouble { why: error.message.clone() }, out);
-        self.in_doubt |= error.outcome_unknown();
-        self.watch_broke(now, out);
-    }
-
     pub(super) fn presence_key(&self) -> bytes::Bytes {
         self.config.layout.encode(&Key::Machine(self.config.facts.id.clone()))
     }
@@ -436,9 +410,8 @@ impl Agent {
         result: Result<Response, StoreError>,
         out: &mut Vec<Effect>,
     ) {
-        let revision = result.as_ref().map_or(0, |response| response.header.revision);
-        match result.map(txn) {
-            Ok(Some(txn)) if txn.succeeded => {
+        match self.fenced_outcome(result) {
+            Fenced::Written { revision } => {
                 self.own_revision = revision;
                 self.gap = false;
                 self.standing = Standing::Present;
@@ -452,10 +425,10 @@ impl Agent {
                 }
                 self.mark_all();
             }
-            // It was written anew meanwhile: this is to be said again.
-            Ok(txn) if self.is_still_ours(txn.as_ref()) => self.standing = Standing::CatchingUp { writing: false },
-            Ok(_) => self.unregistered(now, "it is not there any more", out),
-            Err(error) => {
+            // It is to be said again.
+            Fenced::Overtaken => self.standing = Standing::CatchingUp { writing: false },
+            Fenced::Gone => self.unregistered(now, "it is not there any more", out),
+            Fenced::Failed(error) => {
                 self.standing = Standing::CatchingUp { writing: false };
                 self.doubt(now, &error, out);
             }
