@@ -1,7 +1,8 @@
 //! `fleetctl stop`
 
 use fleet_api::Client;
-use fleet_units::DesiredState;
+use fleet_api::v2::UnitView;
+use fleet_units::{DesiredState, UnitName};
 
 use super::change::{self, Action};
 use crate::cli::ChangeUnits;
@@ -22,10 +23,14 @@ pub async fn run(arguments: &ChangeUnits, client: &Client, output: &mut Output) 
     if arguments.units.is_empty() {
         return change::none_given(output);
     }
-    let (known, _) = change::known(&arguments.units, client, output).await?;
+    let (mut known, _) = change::known(&arguments.units, client, output).await?;
     // Fleet looked at the current state, and so could not stop a unit that waited for a machine.
-    if let Some(unit) = known.iter().find(|unit| unit.desired_state == Some(DesiredState::Inactive)) {
+    let is_inactive = |unit: &UnitView| unit.desired_state == Some(DesiredState::Inactive);
+    let is_named = |unit: &UnitView| arguments.units.iter().any(|argument| UnitName::mangle(argument) == unit.name);
+    if let Some(unit) = known.iter().find(|unit| is_inactive(unit) && is_named(unit)) {
         return Err(CommandError::message(format!("Unable to stop unit {} in state inactive", unit.name)));
     }
+    // A pattern means those that can be stopped.
+    known.retain(|unit| !is_inactive(unit));
     change::end(ACTION, "stopped", known, arguments.blocking, client, output).await
 }

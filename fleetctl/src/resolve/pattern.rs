@@ -8,9 +8,9 @@ use crate::error::CommandError;
 /// What makes a name a pattern.
 const MARKS: [char; 3] = ['*', '?', '['];
 
-/// Whether this is a pattern of names.
+/// Whether this is a pattern of names. Folders above it may be called as they like.
 pub fn is_pattern(argument: &str) -> bool {
-    argument.contains(MARKS)
+    argument.rsplit('/').next().is_some_and(|base| base.contains(MARKS))
 }
 
 /// The units of the cluster that the pattern matches. Templates are left out unless the pattern says that it means them: nobody who stops `web@*` means `web@`.
@@ -31,9 +31,10 @@ pub fn matches(argument: &str, units: &[UnitView]) -> Result<Vec<UnitName>, Comm
 
 /// A pattern without a type is one of services, as a name is.
 fn with_type(argument: &str) -> String {
-    match argument.rsplit_once('.') {
-        Some((_, kind)) if kind.contains(MARKS) => argument.to_owned(),
-        _ => UnitName::mangle(argument),
+    let base = argument.rsplit_once('/').map_or(argument, |(_, base)| base);
+    match base.rsplit_once('.') {
+        Some((_, kind)) if kind.contains(MARKS) => base.to_owned(),
+        _ => UnitName::mangle(base),
     }
 }
 
@@ -81,6 +82,7 @@ mod tests {
         for (pattern, expected) in cases {
             assert_eq!(matched(pattern), expected, "{pattern}");
         }
+        assert!(is_pattern("units/web@*") && !is_pattern("[units]/web@1"));
         let words = matches("web@[", &units).unwrap_err().words().unwrap_or_default();
         assert!(words.starts_with("\"web@[\" is no pattern of names."), "{words}");
     }

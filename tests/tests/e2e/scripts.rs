@@ -28,13 +28,19 @@ fn folders_and_patterns(cluster: &Cluster, person: Person<'_>) -> Result<()> {
     assert_eq!(said.lines().count(), 4, "{said}");
     let said = person.fleetctl("start site/")?;
     assert_eq!(said.matches(" launched on ").count(), 3, "the template is no unit to start: {said}");
+    // What a pattern matches and nobody has started is not in the way.
+    person.fleetctl("submit web@3")?;
+    person.refused(1, "stop web@3")?;
     let stopped = person.types("stop web@*")?;
     assert_eq!(stopped.stderr, "Successfully stopped units [web@1.service web@2.service].\n");
     assert_eq!(cluster.running_on("db.service").len(), 1, "it was not meant");
+    let loaded = person.types("load db")?;
+    assert!(loaded.success() && loaded.stderr.contains("is launched already"), "{loaded:?}");
+    assert_eq!(cluster.running_on("db.service").len(), 1, "load stopped it");
     person.fleetctl("start web@?.service")?;
     assert_eq!(cluster.running_on("web@2.service").len(), 1);
     // A beginning that was unique in fleet is so still.
-    person.fleetctl("dest web@[12]")?;
+    person.fleetctl("dest web@[1-3]")?;
     let left = person.fleetctl("list-unit-files --no-legend --fields=unit")?;
     assert_eq!(left, "db.service\nweb@.service\n", "a pattern does not mean the template");
     person.fleetctl("destroy db web@.service")?;
