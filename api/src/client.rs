@@ -7,6 +7,7 @@ mod connection;
 mod former;
 mod lines;
 mod patience;
+mod tls;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -31,6 +32,7 @@ use crate::v2::{
 use crate::{ApiError, Endpoint, ErrorEntity, paths, percent, v1};
 
 use patience::{Failed, Repeat};
+pub use tls::{Tls, TlsError};
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -49,6 +51,7 @@ pub struct Client {
     observer: Option<fn(&str)>,
     waiter: Option<fn(&str)>,
     tunnel: Option<Arc<Tunnel>>,
+    tls: Option<Tls>,
     /// It was found that the server speaks API v1 alone.
     speaks_v1_only: Arc<AtomicBool>,
 }
@@ -91,6 +94,7 @@ impl Client {
             observer: None,
             waiter: None,
             tunnel: None,
+            tls: None,
             speaks_v1_only: Arc::default(),
         }
     }
@@ -120,6 +124,13 @@ impl Client {
     #[must_use]
     pub fn with_tunnel(mut self, tunnel: Tunnel) -> Self {
         self.tunnel = Some(Arc::new(tunnel));
+        self
+    }
+
+    /// Knows the server of an `https://` endpoint by this, and comes as this says.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -380,8 +391,8 @@ impl Client {
     async fn answer(&self, method: Method, path: &str, body: Option<Bytes>) -> Result<Response<Incoming>, Failed> {
         self.observe(|| format!("{method} {path}"));
         let mut sender = match &self.tunnel {
-            None => connection::open(&self.endpoint, self.connect_timeout).await?,
-            Some(tunnel) => connection::open_through(tunnel, &self.place()).await?,
+            None => connection::open(&self.endpoint, self.tls.as_ref(), self.connect_timeout).await?,
+            Some(tunnel) => connection::open_through(tunnel, &self.endpoint, self.tls.as_ref(), &self.place()).await?,
         };
         let request = connection::request(&self.endpoint, method, path, body)?;
         let response = sender.send_request(request).await.map_err(|error| connection::broken(&self.place(), &error))?;

@@ -9,6 +9,8 @@ pub const DEFAULT_ENDPOINT: &str = "unix:///var/run/fleet.sock";
 
 /// The port of an `http://` endpoint that names none.
 const HTTP_PORT: u16 = 80;
+/// The same of an `https://` endpoint.
+const HTTPS_PORT: u16 = 443;
 
 /// Where a fleetd listens: a unix socket, or a TCP address.
 ///
@@ -29,13 +31,20 @@ pub enum Endpoint {
         /// The port.
         port: u16,
     },
+    /// The same, reached by TLS: a proxy before fleetd, which speaks none to its clients.
+    Https {
+        /// Without brackets.
+        host: String,
+        /// The port.
+        port: u16,
+    },
 }
 
 /// Why a text is no endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
     /// It names no way to connect that this version knows.
-    #[error("endpoint {0:?} must begin with unix://, file://, or http://")]
+    #[error("endpoint {0:?} must begin with unix://, file://, http://, or https://")]
     Scheme(String),
     /// A unix socket without an absolute path.
     #[error("endpoint {0:?} must name an absolute path, as in {DEFAULT_ENDPOINT}")]
@@ -43,9 +52,6 @@ pub enum EndpointError {
     /// No host, or a port that is none.
     #[error("endpoint {0:?} must name a host and a port, as in http://192.0.2.2:49153")]
     Host(String),
-    /// TLS is asked for.
-    #[error("endpoint {0:?}: https is not in this version; use a unix socket, or http over a network that you trust")]
-    Https(String),
 }
 
 impl Endpoint {
@@ -53,8 +59,8 @@ impl Endpoint {
     pub(crate) fn authority(&self) -> String {
         match self {
             Self::Unix(_) => "localhost".to_owned(),
-            Self::Http { host, port } if host.contains(':') => format!("[{host}]:{port}"),
-            Self::Http { host, port } => format!("{host}:{port}"),
+            Self::Http { host, port } | Self::Https { host, port } if host.contains(':') => format!("[{host}]:{port}"),
+            Self::Http { host, port } | Self::Https { host, port } => format!("{host}:{port}"),
         }
     }
 }
@@ -67,17 +73,19 @@ impl FromStr for Endpoint {
         match scheme {
             "unix" | "file" if rest.starts_with('/') => Ok(Self::Unix(rest.into())),
             "unix" | "file" => Err(EndpointError::Path(text.to_owned())),
-            "http" => host_and_port(rest)
+            "http" => host_and_port(rest, HTTP_PORT)
                 .map(|(host, port)| Self::Http { host, port })
                 .ok_or_else(|| EndpointError::Host(text.to_owned())),
-            "https" => Err(EndpointError::Https(text.to_owned())),
+            "https" => host_and_port(rest, HTTPS_PORT)
+                .map(|(host, port)| Self::Https { host, port })
+                .ok_or_else(|| EndpointError::Host(text.to_owned())),
             _ => Err(EndpointError::Scheme(text.to_owned())),
         }
     }
 }
 
 /// Splits `host`, `host:port`, `[address]`, or `[address]:port`, with or without a slash at its end.
-fn host_and_port(text: &str) -> Option<(String, u16)> {
+fn host_and_port(text: &str, default: u16) -> Option<(String, u16)> {
     let text = text.trim_end_matches('/');
     let (host, port) = if let Some(bracketed) = text.strip_prefix('[') {
         let (host, rest) = bracketed.split_once(']')?;
@@ -95,7 +103,7 @@ fn host_and_port(text: &str) -> Option<(String, u16)> {
     if host.is_empty() || !host.chars().all(allowed) {
         return None;
     }
-    let port = port.map_or(Some(HTTP_PORT), |port| port.parse().ok())?;
+    let port = port.map_or(Some(default), |port| port.parse().ok())?;
     Some((host.to_owned(), port))
 }
 
@@ -104,6 +112,7 @@ impl fmt::Display for Endpoint {
         match self {
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
             Self::Http { .. } => write!(f, "http://{}", self.authority()),
+            Self::Https { .. } => write!(f, "https://{}", self.authority()),
         }
     }
 }
@@ -122,6 +131,8 @@ mod tests {
             ("http://192.0.2.2:49153", "http://192.0.2.2:49153"),
             ("http://[2001:db8::1]:49153", "http://[2001:db8::1]:49153"),
             ("http://[2001:db8::1]", "http://[2001:db8::1]:80"),
+            ("https://m1", "https://m1:443"),
+            ("https://m1:49153/", "https://m1:49153"),
         ];
         for (text, expected) in cases {
             assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), expected, "{text}");
@@ -142,7 +153,7 @@ mod tests {
             ("http://m1:70000", EndpointError::Host("http://m1:70000".into())),
             ("http://m1/path", EndpointError::Host("http://m1/path".into())),
             ("http://[::1", EndpointError::Host("http://[::1".into())),
-            ("https://m1", EndpointError::Https("https://m1".into())),
+            ("https://", EndpointError::Host("https://".into())),
         ];
         for (text, expected) in cases {
             assert_eq!(text.parse::<Endpoint>(), Err(expected), "{text}");

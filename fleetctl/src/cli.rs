@@ -61,7 +61,7 @@ pub struct Cli {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "GLOBAL OPTIONS")]
 pub struct Global {
-    /// Where fleetd listens: unix:///PATH or http://HOST:PORT [default: unix:///var/run/fleet.sock]
+    /// Where fleetd listens: unix:///PATH, http://HOST:PORT, or https://HOST:PORT [default: unix:///var/run/fleet.sock]
     #[arg(long, global = true, value_name = "URL")]
     pub endpoint: Option<String>,
     /// Print what is asked of fleetd to stderr
@@ -94,6 +94,15 @@ pub struct Global {
     /// Where keys of hosts are kept [default: as your ssh configuration says]
     #[arg(long, global = true, value_name = "FILE")]
     pub known_hosts_file: Option<String>,
+    /// The certificates of authorities that vouch for an https:// endpoint [default: the system's]
+    #[arg(long, global = true, value_name = "FILE", alias = "etcd-cafile")]
+    pub ca_file: Option<String>,
+    /// The certificate to show there
+    #[arg(long, global = true, value_name = "FILE", alias = "etcd-certfile")]
+    pub cert_file: Option<String>,
+    /// Its key
+    #[arg(long, global = true, value_name = "FILE", alias = "etcd-keyfile")]
+    pub key_file: Option<String>,
     /// Flags that fleet had for etcd, accepted so that scripts go on working.
     #[command(flatten)]
     pub former: Former,
@@ -105,12 +114,6 @@ pub struct Global {
 pub struct Former {
     #[arg(long, global = true, hide = true)]
     pub etcd_key_prefix: Option<String>,
-    #[arg(long, global = true, hide = true, alias = "etcd-cafile")]
-    pub ca_file: Option<String>,
-    #[arg(long, global = true, hide = true, alias = "etcd-certfile")]
-    pub cert_file: Option<String>,
-    #[arg(long, global = true, hide = true, alias = "etcd-keyfile")]
-    pub key_file: Option<String>,
     #[arg(long, global = true, hide = true)]
     pub experimental_api: bool,
 }

@@ -1,7 +1,9 @@
 //! Global flags and the environment, made one.
 
+use std::path::Path;
 use std::time::Duration;
 
+use fleet_api::client::Tls;
 use fleet_api::{Client, DEFAULT_ENDPOINT, Endpoint};
 
 use crate::cli::Global;
@@ -9,6 +11,9 @@ use crate::error::CommandError;
 use crate::output::Output;
 use crate::ssh::{self, Host, Ssh};
 
+/// Where systems keep the certificates of authorities.
+const AUTHORITIES: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 /// How long connecting by ssh may take unless told otherwise, as in fleet.
 const SSH_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -23,6 +28,8 @@ pub struct Settings {
     pub version: bool,
     /// How long an answer may take.
     pub request_timeout: Option<Duration>,
+    /// Whom to believe at an `https://` endpoint.
+    pub tls: Option<Tls>,
     /// How to log in to machines.
     pub ssh: Ssh,
     /// What a person should know about the settings themselves.
@@ -56,8 +63,19 @@ impl Settings {
         let request_timeout = text(&flags.request_timeout, "REQUEST_TIMEOUT")
             .map(|value| seconds("request-timeout", &value))
             .transpose()?;
+        let endpoint: Endpoint = endpoint.trim().parse()?;
+        let file = |flag: &Option<String>, name: &str, former: &str| text(flag, name).or_else(|| text(&None, former));
+        let tls = match endpoint {
+            Endpoint::Https { .. } if !version => Some(tls(
+                file(&flags.ca_file, "CA_FILE", "ETCD_CAFILE"),
+                file(&flags.cert_file, "CERT_FILE", "ETCD_CERTFILE"),
+                file(&flags.key_file, "KEY_FILE", "ETCD_KEYFILE"),
+            )?),
+            _ => None,
+        };
         Ok(Self {
-            endpoint: endpoint.trim().parse()?,
+            endpoint,
+            tls,
             debug: switch(flags.debug, "DEBUG"),
             version,
             request_timeout,
@@ -75,11 +93,39 @@ impl Settings {
         if self.debug {
             client = client.with_observer(Output::debug);
         }
+        if let Some(tls) = &self.tls {
+            client = client.with_tls(tls.clone());
+        }
         match self.ssh.carrier(&self.endpoint, ssh::is_configured) {
             Some(tunnel) => client.with_tunnel(tunnel),
             None => client,
         }
     }
+}
+
+/// Reads the certificates. fleet verified no server unless it had a certificate to show itself; here every one is.
+fn tls(ca: Option<String>, certificate: Option<String>, key: Option<String>) -> Result<Tls, CommandError> {
+    let read =
+        |path: &str| std::fs::read(path).map_err(|error| CommandError::message(format!("cannot read {path}: {error}")));
+    let known = || AUTHORITIES.iter().copied().find(|path| Path::new(path).exists());
+    let authorities = match ca.as_deref().or_else(known) {
+        Some(path) => read(path)?,
+        None => {
+            return Err(CommandError::with_hint(
+                "no authority is known that could vouch for an https:// endpoint",
+                "Name a file with its certificate with --ca-file.",
+            ));
+        }
+    };
+    let identity = match (certificate, key) {
+        (None, None) => None,
+        (Some(certificate), Some(key)) => Some((read(&certificate)?, read(&key)?)),
+        (Some(_), None) | (None, Some(_)) => {
+            return Err(CommandError::message("--cert-file and --key-file are of use only together"));
+        }
+    };
+    let identity = identity.as_ref().map(|(certificate, key)| (certificate.as_slice(), key.as_slice()));
+    Tls::new(&authorities, identity).map_err(|error| CommandError::message(error.to_string()))
 }
 
 /// What the flags and the environment say of ssh.
@@ -179,6 +225,25 @@ mod tests {
         assert_eq!(settings(flags, &environment).unwrap().ssh.strict, Some(true));
         let plain = settings(Global::default(), &[]).unwrap().ssh;
         assert_eq!((plain.timeout, plain.strict, plain.username), (SSH_TIMEOUT, None, None));
+    }
+
+    #[test]
+    fn certificates_are_read_for_https_alone() {
+        let flags = |endpoint: &str| Global {
+            endpoint: Some(endpoint.into()),
+            ca_file: Some("/nonexistent/ca".into()),
+            cert_file: Some("/nonexistent/cert".into()),
+            ..Global::default()
+        };
+        assert!(settings(flags("http://m1"), &[]).unwrap().tls.is_none());
+        let words = settings(flags("https://m1"), &[]).unwrap_err();
+        assert!(words.starts_with("cannot read /nonexistent/ca: "), "{words}");
+        let environment = [("FLEETCTL_CA_FILE", "/dev/null"), ("FLEETCTL_ENDPOINT", "https://m1")];
+        let words = settings(Global::default(), &environment).unwrap_err();
+        assert!(words.contains("there is none in the file"), "{words}");
+        let lone = Global { cert_file: Some("/dev/null".into()), ..Global::default() };
+        let words = settings(lone, &environment).unwrap_err();
+        assert_eq!(words, "--cert-file and --key-file are of use only together");
     }
 
     #[test]

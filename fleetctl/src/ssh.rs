@@ -106,7 +106,7 @@ impl Ssh {
                 let forward = format!("fleetctl fd-forward {}", quoted(&path.to_string_lossy()));
                 words.extend(["-T".to_owned(), "--".to_owned(), tunnel.name.clone(), forward]);
             }
-            Endpoint::Http { host, port } => {
+            Endpoint::Http { host, port } | Endpoint::Https { host, port } => {
                 words.extend(["-W".to_owned(), format!("[{host}]:{port}"), "--".to_owned(), tunnel.name.clone()]);
             }
         }

@@ -2,7 +2,9 @@
 
 use std::error::Error;
 use std::io;
+use std::pin::Pin;
 use std::process::Stdio;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,26 +13,30 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, Join, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::process::Command;
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
-use super::Tunnel;
+use super::{Tls, Tunnel};
 use crate::{ApiError, Endpoint};
 
 /// What this client calls itself.
 const AGENT: &str = concat!("fleet/", env!("CARGO_PKG_VERSION"));
 
 /// Connects. The connection ends when both the returned half and the answer are dropped.
-pub(super) async fn open(endpoint: &Endpoint, limit: Duration) -> Result<SendRequest<Full<Bytes>>, ApiError> {
+pub(super) async fn open(
+    endpoint: &Endpoint,
+    tls: Option<&Tls>,
+    limit: Duration,
+) -> Result<SendRequest<Full<Bytes>>, ApiError> {
     let connected = timeout(limit, async {
         match endpoint {
             Endpoint::Unix(path) => Ok(speak_http(endpoint, UnixStream::connect(path).await?).await),
-            Endpoint::Http { host, port } => {
+            Endpoint::Http { host, port } | Endpoint::Https { host, port } => {
                 let stream = TcpStream::connect((host.as_str(), *port)).await?;
                 stream.set_nodelay(true)?;
-                Ok(speak_http(endpoint, stream).await)
+                speak(endpoint, tls, endpoint, stream).await
             }
         }
     });
@@ -42,9 +48,29 @@ pub(super) async fn open(endpoint: &Endpoint, limit: Duration) -> Result<SendReq
     }
 }
 
+/// Speaks HTTP over a stream, and TLS below it where the endpoint asks for it.
+async fn speak<S>(
+    endpoint: &Endpoint,
+    tls: Option<&Tls>,
+    place: &impl ToString,
+    stream: S,
+) -> io::Result<Result<SendRequest<Full<Bytes>>, ApiError>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Endpoint::Https { host, .. } = endpoint else { return Ok(speak_http(place, stream).await) };
+    let tls = tls.ok_or_else(|| io::Error::other("there is no certificate of an authority to know it by"))?;
+    Ok(speak_http(place, tls.connect(host, stream).await?).await)
+}
+
 /// Starts the program that carries the connection. What is wrong with the way to the server is seen when it is asked; the
 /// program says on standard error why.
-pub(super) async fn open_through(tunnel: &Tunnel, place: &str) -> Result<SendRequest<Full<Bytes>>, ApiError> {
+pub(super) async fn open_through(
+    tunnel: &Tunnel,
+    endpoint: &Endpoint,
+    tls: Option<&Tls>,
+    place: &str,
+) -> Result<SendRequest<Full<Bytes>>, ApiError> {
     let unreachable = |source: io::Error| ApiError::Unreachable { endpoint: place.to_owned(), source };
     let nothing = || unreachable(io::Error::other("no program to connect by"));
     let (program, arguments) = tunnel.command.split_first().ok_or_else(nothing)?;
@@ -55,21 +81,42 @@ pub(super) async fn open_through(tunnel: &Tunnel, place: &str) -> Result<SendReq
     };
     let mut child = command.spawn().map_err(named)?;
     let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else { return Err(nothing()) };
-    let stream = TokioIo::new(tokio::io::join(stdout, stdin));
-    let (sender, connection) = handshake(stream).await.map_err(|error| broken(&place, &error))?;
-    tokio::spawn(async move {
-        // Its errors reach whoever waits for the answer.
-        let _ = connection.await;
-        drop(child);
-    });
-    Ok(sender)
+    // The program is ended with the connection.
+    let stream = Carried { stream: tokio::io::join(stdout, stdin), _program: child };
+    speak(endpoint, tls, &place, stream).await.map_err(unreachable)?
 }
 
-async fn speak_http<S>(endpoint: &Endpoint, stream: S) -> Result<SendRequest<Full<Bytes>>, ApiError>
+/// What a program carries.
+struct Carried {
+    stream: Join<ChildStdout, ChildStdin>,
+    _program: Child,
+}
+
+impl AsyncRead for Carried {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Carried {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+async fn speak_http<S>(place: &impl ToString, stream: S) -> Result<SendRequest<Full<Bytes>>, ApiError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| broken(endpoint, &error))?;
+    let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| broken(place, &error))?;
     // Its errors reach whoever waits for the answer.
     tokio::spawn(connection);
     Ok(sender)
