@@ -146,6 +146,13 @@ impl Scene {
             let script = format!("systemctl stop '{FLOOR}-*' && rm -f /run/systemd/system/{FLOOR}-*");
             Lap::of(node, ["sh", "-c", &script])?;
         }
+        // systemd is not asked of each before they are gone, which would keep it from stopping them.
+        let left = || self.cluster.nodes().map(|node| node.count_units(&format!("{FLEET}-"))).sum::<usize>();
+        poll(UNITS_LIMIT, || match left() {
+            0 => Ok(()),
+            left => Err(format!("{left} units are not gone")),
+        })
+        .map_err(|reason| anyhow!(reason))?;
         poll(UNITS_LIMIT, || match self.running() {
             Ok(left) if left.is_empty() => Ok(()),
             Ok(left) => Err(format!("{} units still run", left.len())),

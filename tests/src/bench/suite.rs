@@ -41,9 +41,9 @@ impl Extent {
         self.of(3, 1)
     }
 
-    /// Rounds of what takes seconds and is compared with nearly the same: an odd number.
+    /// Rounds of what takes seconds and is compared with nearly the same, at most: an odd number.
     pub(crate) fn close_rounds(self) -> usize {
-        self.of(5, 1)
+        self.of(7, 1)
     }
 
     /// How long a unit that flaps is watched.
