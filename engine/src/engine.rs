@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use fleet_registry::planted::{self, Fault};
 use fleet_registry::record::{BrakeRecord, ContentKey, LeaderRecord};
 use fleet_registry::store::{RangeRequest, Request, ResponseBody};
 use fleet_registry::{
@@ -566,8 +565,7 @@ impl StateMachine for Engine {
 
     fn wakeup(&self) -> Option<Mono> {
         // Only for what can be done then: a time that has passed and is kept would wake it again and again.
-        let leader = self.leader.as_ref().filter(|_| self.may_decide() || planted::is(Fault::WakesInVain));
-        let leader = leader.and_then(Leader::wakeup);
+        let leader = self.leader.as_ref().filter(|_| self.may_decide()).and_then(Leader::wakeup);
         [self.election.wakeup(), self.mirror.wakeup(), self.absence_wakeup, leader].into_iter().flatten().min()
     }
 }

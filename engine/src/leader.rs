@@ -145,7 +145,7 @@ impl Leader {
         if self.pause_until > Mono::ZERO {
             return Some(self.pause_until);
         }
-        if self.awaits_registry {
+        if self.awaits_registry && !planted::is(Fault::WakesInVain) {
             // What it hears from there wakes it; a time that passes meanwhile would wake it again and again.
             return None;
         }

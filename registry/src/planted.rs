@@ -49,6 +49,12 @@ pub enum Fault {
     FenceNotArmed,
     /// A leader does not wait until a lost machine must have stopped what has `OnDisconnect=stop`.
     StopBoundIgnored,
+    /// An agent takes any record of its machine's name for its own.
+    CopyTakesOver,
+    /// What runs from a membership in another cluster counts as this one's.
+    OrphansAreOwn,
+    /// A unit's file or note that could not be written counts as written.
+    DiskErrorIgnored,
     /// An engine asks to be woken for what it cannot do then, at a time that has passed.
     WakesInVain,
     /// The last state of a unit that changes often is not written.

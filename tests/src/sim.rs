@@ -14,6 +14,7 @@ pub mod disk;
 mod fault;
 mod fleetd;
 mod machine;
+mod machines;
 mod moves;
 mod operator;
 mod reality;

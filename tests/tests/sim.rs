@@ -120,7 +120,7 @@ const fn themed(fault: Fault, theme: Theme, machines: usize, units: usize, stori
 
 /// The promises of the production code that are broken one by one.
 #[cfg(debug_assertions)]
-const PLANTED: [Planted; 21] = [
+const PLANTED: [Planted; 25] = [
     anything(Fault::NoWaitForStop),
     anything(Fault::EarlyAcknowledgement),
     anything(Fault::OldGeneration),
@@ -132,13 +132,17 @@ const PLANTED: [Planted; 21] = [
     anything(Fault::AdoptionRestarts),
     anything(Fault::LeavingForgotten),
     anything(Fault::StaleStates),
-    anything(Fault::WakesInVain),
+    anything(Fault::DiskErrorIgnored),
     themed(Fault::NoFence, Theme::PausedLeaders, 4, 8, 400),
     themed(Fault::LeaseFromReceipt, Theme::SlowAnswers, 3, 6, 400),
     themed(Fault::WatchFromNow, Theme::BrokenWatches, 3, 6, 400),
     themed(Fault::NoAbsenceCompare, Theme::SlowRequests, 3, 6, 400),
+    themed(Fault::UnknownIsFailed, Theme::LateWrites, 4, 8, 400),
     themed(Fault::LeaseWithoutClock, Theme::PausedAgents, 3, 6, 400),
     themed(Fault::OneAtATime, Theme::SlowUnits, 3, 9, 400),
+    themed(Fault::CopyTakesOver, Theme::Strangers, 3, 7, 400),
+    themed(Fault::OrphansAreOwn, Theme::Strangers, 3, 7, 400),
+    themed(Fault::WakesInVain, Theme::Fenced, 3, 4, 400),
     themed(Fault::FenceNotArmed, Theme::Fenced, 3, 4, 400),
     themed(Fault::FenceFromReceipt, Theme::Fenced, 3, 4, 400),
     themed(Fault::StopBoundIgnored, Theme::Fenced, 3, 4, 400),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use fleet_registry::planted::{self, Fault};
 use fleet_registry::record::{ContentKey, ContentRecord, Record};
 use fleet_registry::store::{RangeRequest, Request, Response, ResponseBody, StoreError};
 use fleet_registry::{Key, Now};
@@ -192,8 +193,8 @@ impl Agent {
         self.on_orphan_noted(op, &result, out);
         let Some(running) = self.take_running(name, op) else { return };
         match result {
-            Ok(()) => self.succeed(now, name, running, Outcome::Done),
-            Err(why) => self.fail(now, name, &running, why, true, out),
+            Err(why) if !planted::is(Fault::DiskErrorIgnored) => self.fail(now, name, &running, why, true, out),
+            _ => self.succeed(now, name, running, Outcome::Done),
         }
     }
 

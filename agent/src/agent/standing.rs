@@ -299,7 +299,7 @@ impl Agent {
         }
         let Some(kv) = range(&txn, 0).first() else { return self.register(now, out) };
         match MachineRecord::decode(&kv.value) {
-            Ok(theirs) if theirs.instance == self.config.facts.instance => {
+            Ok(theirs) if theirs.instance == self.config.facts.instance || planted::is(Fault::CopyTakesOver) => {
                 self.take_back(&theirs, kv, out);
             }
             other => {

@@ -110,7 +110,8 @@ impl Unit {
 
     /// Whether it is of this cluster. What is not is an orphan.
     pub(super) fn is_own(&self, cluster: Option<&ClusterId>) -> bool {
-        self.held.is_some() && self.cluster.is_some() && self.cluster.as_ref() == cluster
+        let same = self.cluster.as_ref() == cluster || planted::is(Fault::OrphansAreOwn);
+        self.held.is_some() && self.cluster.is_some() && same
     }
 
     /// Sets the stage straight by what systemd says at adoption.

@@ -121,6 +121,17 @@ pub(super) enum Deed {
     /// What systemd did wrong there is over.
     Heal(Who),
     Bus(Who),
+    /// Nothing can be written any more: of units, of what fleet remembers, or of both.
+    FillDisk {
+        who: Who,
+        units: bool,
+        state: bool,
+    },
+    MakeRoom(Who),
+    /// A copy of the machine boots elsewhere.
+    Copy(Who),
+    /// A person makes a machine a member of the cluster that it found.
+    Accept(Who),
     SetClock(Who, i64),
 }
 
@@ -176,18 +187,25 @@ impl Deed {
             10 => Self::Call(who, call(rng)),
             11 => Self::BreakWatches(who),
             12 => Self::Compact,
-            13 => match rng.below(7) {
+            13 => match rng.below(10) {
                 0 => Self::Refuse { who, unit },
                 1 => Self::Break { who, unit },
                 2 => Self::Slow { who, unit, time: rng.millis(100, 30_000) },
                 3 => Self::Hang { who, unit, stop: rng.chance(50) },
                 4 | 5 => Self::BreakMost { unit, of_four: 1 + rng.below(3) },
+                6 | 7 => {
+                    let units = rng.chance(60);
+                    Self::FillDisk { who, units, state: !units || rng.chance(50) }
+                }
+                8 => Self::MakeRoom(who),
                 _ => Self::Heal(who),
             },
             14 => Self::SetClock(who, i64::try_from(rng.below(2_000_000_000)).unwrap_or(0) - 1_000_000_000),
-            15 => match rng.below(4) {
+            15 => match rng.below(7) {
                 0 => Self::CutMost(cut(rng)),
-                1 => Self::Elsewhere,
+                1 | 2 => Self::Elsewhere,
+                3 => Self::Accept(who),
+                4 => Self::Copy(who),
                 _ => Self::Home,
             },
             16 => Self::MendAll,
@@ -288,6 +306,10 @@ impl World {
             Deed::BreakMost { unit: n, of_four } => self.break_most(unit(n), n, of_four),
             Deed::ReleaseBrake => self.release_brake(),
             Deed::Heal(who) => self.heal(self.find(who)),
+            Deed::FillDisk { who, units, state } => self.fill_disk(self.find(who), units, state),
+            Deed::MakeRoom(who) => self.make_room(self.find(who)),
+            Deed::Copy(who) => self.copy_machine(self.find(who)),
+            Deed::Accept(who) => self.accept(self.find(who)),
             Deed::Bus(who) => self.restart_bus(self.find(who)),
             Deed::SetClock(who, millis) => {
                 self.machine(who).clock.step_wall(millis);

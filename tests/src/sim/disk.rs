@@ -20,6 +20,8 @@ pub struct Disk {
     pub texts: BTreeMap<UnitName, Arc<ContentRecord>>,
     /// Nothing about units can be written, for this reason.
     pub error: Option<String>,
+    /// Nor what fleet remembers of the machine.
+    pub state_error: Option<String>,
 }
 
 impl Disk {
@@ -35,33 +37,37 @@ impl Disk {
             DiskEffect::Scan => DiskEvent::Scanned(Ok(self.found())),
             DiskEffect::ReadCluster => DiskEvent::Cluster(Ok(self.cluster.clone())),
             DiskEffect::WriteCluster(id) => {
-                self.cluster = Some(id);
-                DiskEvent::ClusterWritten(Ok(()))
+                if self.state_error.is_none() {
+                    (self.cluster, self.memory) = (Some(id), Memory::default());
+                }
+                DiskEvent::ClusterWritten(outcome(&self.state_error))
             }
             DiskEffect::WriteMemory(memory) => {
-                self.memory = memory;
-                DiskEvent::MemoryWritten(Ok(()))
+                if self.state_error.is_none() {
+                    self.memory = memory;
+                }
+                DiskEvent::MemoryWritten(outcome(&self.state_error))
             }
             DiskEffect::WriteUnit { op, unit, content, note } => {
                 if self.error.is_none() {
                     self.units.insert(unit.clone(), FoundUnit { note: Ok(note), file: true });
                     self.texts.insert(unit.clone(), content);
                 }
-                DiskEvent::Unit { op, unit, result: self.outcome() }
+                DiskEvent::Unit { op, unit, result: outcome(&self.error) }
             }
             DiskEffect::WriteNote { op, unit, note } => {
                 if self.error.is_none() {
                     let file = self.texts.contains_key(&unit);
                     self.units.insert(unit.clone(), FoundUnit { note: Ok(note), file });
                 }
-                DiskEvent::Unit { op, unit, result: self.outcome() }
+                DiskEvent::Unit { op, unit, result: outcome(&self.error) }
             }
             DiskEffect::RemoveUnit { op, unit, .. } => {
                 if self.error.is_none() {
                     self.units.remove(&unit);
                     self.texts.remove(&unit);
                 }
-                DiskEvent::Unit { op, unit, result: self.outcome() }
+                DiskEvent::Unit { op, unit, result: outcome(&self.error) }
             }
         }
     }
@@ -70,7 +76,13 @@ impl Disk {
         Found { cluster: self.cluster.clone(), memory: self.memory.clone(), units: self.units.clone() }
     }
 
-    fn outcome(&self) -> Result<(), String> {
-        self.error.clone().map_or(Ok(()), Err)
+    /// Whether something cannot be written.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.error.is_some() || self.state_error.is_some()
     }
+}
+
+fn outcome(error: &Option<String>) -> Result<(), String> {
+    error.clone().map_or(Ok(()), Err)
 }

@@ -15,6 +15,9 @@ use super::world::World;
 /// How long an agent that met another cluster's store may take until it looks again.
 const LOOKS_AGAIN: Duration = Duration::from_secs(10);
 
+/// The other cluster's id.
+pub(super) const ANOTHER: &str = "another";
+
 impl World {
     /// fleetd is gone from one moment to the next, and started again later.
     pub(super) fn kill(&mut self, n: usize, again: Duration) {
@@ -107,7 +110,7 @@ impl World {
         }
         let mut other = Memory::new(self.seed ^ 0xf0e1);
         let put = |key: &Key, value: Bytes| Operation::Put(PutRequest::new(self.layout.encode(key), value));
-        let id = ClusterId("another".to_owned());
+        let id = ClusterId(ANOTHER.to_owned());
         let cluster = ClusterRecord { v: FORMAT, id, created: 0, extra: Extra::new() };
         let mut success = vec![put(&Key::Cluster, cluster.encode())];
         for machine in &self.machines {

@@ -12,6 +12,7 @@ use fleet_units::MachineId;
 
 use super::clock::Clock;
 use super::disk::Disk;
+use super::fault::ANOTHER;
 use super::systemd::Systemd;
 
 /// The lease.
@@ -143,6 +144,11 @@ impl Machine {
                 seed: seed ^ 2,
             }),
         }
+    }
+
+    /// Whether people made it a member of another cluster.
+    pub(super) fn is_stranger(&self) -> bool {
+        self.disk.cluster.as_ref().is_some_and(|cluster| cluster.0 == ANOTHER)
     }
 
     /// Something befalls it, until then.

@@ -153,7 +153,8 @@ impl World {
         let usable = machine.connection == Connection::Up
             && self.outage.is_none()
             && self.own.is_none()
-            && machine.leaving.is_none();
+            && machine.leaving.is_none()
+            && !machine.disk.is_full();
         calm && takes_part && steady && usable && machine.awake().is_some()
     }
 

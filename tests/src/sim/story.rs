@@ -177,6 +177,7 @@ fn settle(world: &mut World, bound: Duration) {
     let mut since = world.now;
     while world.violation.is_none() && world.now < since + CALM {
         world.run(Duration::from_secs(1));
+        world.bring_back();
         if world.start_under_way().is_some() {
             // Units are moved a few times only.
             limit = world.now + bound;
@@ -265,6 +266,7 @@ fn end(world: &mut World) {
         world.machines[n].link.clear_faults();
         world.machines[n].fate = None;
         world.heal_in_the_end(n);
+        world.make_room(n);
         if world.truth.operators.contains(&world.machines[n].id) {
             world.operate(n, |_| {});
         }

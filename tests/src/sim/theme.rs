@@ -29,6 +29,8 @@ pub enum Theme {
     BrokenWatches,
     /// Nothing goes wrong but that units take long to start and stop.
     SlowUnits,
+    /// Machines are copied, and people make them members of another cluster and of their own again.
+    Strangers,
     /// Every unit has `OnDisconnect=stop` and takes long to stop; answers take seconds, machines are cut off, and fleetds
     /// stand still.
     Fenced,
@@ -55,9 +57,7 @@ impl Theme {
                 Self::SlowAnswers | Self::Fenced => delays.answer = rng.millis(1_500, 4_000),
                 Self::SlowRequests if rng.chance(50) => delays.request = rng.millis(1_500, 4_000),
                 Self::BrokenWatches => delays.answer = rng.millis(20, 400),
-                Self::SlowRequests | Self::PausedLeaders | Self::PausedAgents | Self::LateWrites | Self::SlowUnits => {
-                    continue;
-                }
+                _ => continue,
             }
             machine.link.set_timeout(Duration::from_secs(5));
             machine.disturb(ALWAYS);
@@ -134,6 +134,13 @@ impl Theme {
                     add(change_of_mind(rng, unit)[1].clone(), rng.millis(0, 500));
                 }
                 add(Deed::Heal(who), rng.millis(0, 4_000));
+            }
+            Self::Strangers => {
+                add(Deed::Copy(who), rng.millis(500, 5_000));
+                add(Deed::Elsewhere, rng.millis(8_000, 14_000));
+                add(Deed::Accept(who), rng.millis(2_000, 20_000));
+                add(Deed::Home, rng.millis(12_000, 20_000));
+                add(Deed::Accept(who), rng.millis(2_000, 12_000));
             }
             Self::Fenced => {
                 add(Deed::Slow { who, unit, time: rng.millis(2_000, 6_000) }, rng.millis(20_000, 30_000));

@@ -385,7 +385,7 @@ impl Truth {
     /// absent at once that it is more likely the network.
     pub(super) fn check_lost(&mut self, now: Mono, machine: &Machine) -> Result<(), String> {
         let id = &machine.id;
-        if machine.connection == Connection::Up && now > machine.disturbed + TTL * 3 {
+        if machine.connection == Connection::Up && now > machine.disturbed + TTL * 3 && !machine.is_stranger() {
             return Err(format!("invariant 5: {id} is taken for lost, and nothing has befallen it"));
         }
         self.take_for_lost(id);

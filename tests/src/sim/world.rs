@@ -189,6 +189,24 @@ impl World {
         self.touched.insert(n);
     }
 
+    /// One more machine.
+    pub(super) fn add_machine(&mut self, machine: Machine) {
+        self.machines.push(machine);
+        self.entries.push(None);
+    }
+
+    /// The machine that was added last is gone from one moment to the next.
+    pub(super) fn drop_machine(&mut self) -> Machine {
+        let n = self.machines.len() - 1;
+        self.machines[n].link.abandon(&mut self.memory);
+        self.watchers.retain(|_, whose| *whose != n);
+        self.touched.remove(&n);
+        if let Some(at) = self.entries.pop().flatten() {
+            self.agenda.remove(&(at, n));
+        }
+        self.machines.remove(n)
+    }
+
     /// No watch is open any more.
     pub(super) fn forget_watchers(&mut self) {
         self.watchers.clear();
