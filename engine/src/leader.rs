@@ -149,7 +149,9 @@ impl Leader {
             // What it hears from there wakes it; a time that passes meanwhile would wake it again and again.
             return None;
         }
-        let others = [self.sweeper.wakeup(), self.retention.wakeup(), self.failures.wakeup()];
+        // Records are not looked at while a lost machine may still be stopping something.
+        let retention = self.retention.wakeup().filter(|_| self.fences.is_empty());
+        let others = [self.sweeper.wakeup(), retention, self.failures.wakeup()];
         others.into_iter().flatten().chain(self.fences.values().copied()).min()
     }
 

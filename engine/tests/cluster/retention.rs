@@ -5,6 +5,7 @@ use std::time::Duration;
 use fleet_engine::Report;
 use fleet_registry::Key;
 use fleet_registry::record::OperatorRecord;
+use fleet_units::DesiredState;
 
 use crate::rig::{Rig, TTL, machine, unit};
 
@@ -118,4 +119,19 @@ fn without_a_retention_everything_is_kept() {
     rig.kill(id);
     rig.run(HOUR * 24);
     assert!(rig.left_of(id) > 0 && rig.forgotten() == 0);
+}
+
+#[test]
+fn a_look_that_is_due_while_a_lost_machine_may_still_be_stopping_something_keeps_no_core_busy() {
+    let (mut rig, id) = cluster();
+    // Longer than the time between two looks: one is due meanwhile. The rig panics where an engine is woken in vain.
+    let text =
+        format!("[Service]\nExecStart=/bin/true\nTimeoutStopSec=200\n[X-Fleet]\nOnDisconnect=stop\nMachineID={id}\n");
+    rig.submit(&[("db.service", &text, DesiredState::Launched)]);
+    rig.settle();
+    rig.kill(&id);
+    rig.run(HOUR);
+    rig.delete(&Key::Unit(unit("db.service")));
+    rig.run(HOUR * 7);
+    assert_eq!((rig.left_of(&id), rig.forgotten()), (0, 1), "it looks again");
 }
