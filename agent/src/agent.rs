@@ -9,6 +9,7 @@ mod ending;
 mod fence;
 mod membership;
 mod outcome;
+mod progress;
 mod proof;
 mod publish;
 mod restored;
@@ -33,7 +34,8 @@ use crate::report::Report;
 
 use ending::Mode;
 pub use membership::Foreign;
-use publish::{Progress, Publisher};
+use progress::Progress;
+use publish::Publisher;
 use restored::Unknown;
 pub use standing::Standing;
 use store::Calls;

@@ -3,9 +3,12 @@
 //! It writes only on top of what it knows: a compare that fails, or an outcome that is unknown, makes it drop what it
 //! had in mind, find out, and decide again from the records.
 
+mod answers;
+mod changes;
 pub(crate) mod facts;
 mod failures;
 mod fences;
+mod ghosts;
 pub(crate) mod knowledge;
 mod notes;
 mod retention;
@@ -15,13 +18,8 @@ mod write;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bytes::Bytes;
-use fleet_registry::planted::{self, Fault};
 use fleet_registry::record::{BrakeRecord, FORMAT, Record, ScheduleRecord};
-use fleet_registry::store::{
-    Compare, DeleteRequest, KeyValue, Operation, OperationResponse, PutRequest, RangeRequest, Request, Response,
-    ResponseBody, StoreError, TxnRequest, TxnResponse,
-};
+use fleet_registry::store::{Compare, DeleteRequest, Operation, PutRequest, Request, TxnRequest};
 use fleet_registry::{Key, Mono, Now, View};
 use fleet_units::{MachineId, UnitName};
 
@@ -39,9 +37,6 @@ use write::{Batch, Write, Writer};
 
 /// After a write that failed, so that a store in trouble is not made busier.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// Schedules that one read looks at.
-const MAX_LOOKS: usize = 120;
 
 /// What a leader decides upon.
 #[derive(Clone, Copy)]
@@ -159,105 +154,6 @@ impl Leader {
         self.names += 1;
         wishes.push(Wish::Call(self.names, request));
         self.names
-    }
-
-    // --- facts ---
-
-    /// A unit was submitted, changed or destroyed, or its text came.
-    pub(crate) fn unit_changed(&mut self, ground: Ground<'_>, name: &UnitName) {
-        self.failures.touch(ground.view, name);
-        let Some(cluster) = &mut self.cluster else { return };
-        match facts::unit(ground.view, ground.digests, name) {
-            Some(spec) => cluster.set_unit(name, spec),
-            None => cluster.remove_unit(name),
-        }
-    }
-
-    /// A machine says something else of a unit.
-    pub(crate) fn state_changed(&mut self, ground: Ground<'_>, name: &UnitName) {
-        self.failures.touch(ground.view, name);
-    }
-
-    /// A machine came, went, or changed, or what an operator said of it.
-    pub(crate) fn machine_changed(&mut self, ground: Ground<'_>, id: &MachineId) {
-        if self.cluster.is_none() {
-            return;
-        }
-        let facts = self.machine_facts(ground, id);
-        let Some(cluster) = &mut self.cluster else { return };
-        let listed = ground.view.schedules.get(id).into_iter().flat_map(|schedule| schedule.value.units.keys());
-        listed.for_each(|name| self.failures.touch(ground.view, name));
-        let known = ground.view.machines.get(id);
-        if !self.stored.contains_key(id) && !knowledge::knows(ground.view, id) {
-            return cluster.remove_machine(id);
-        }
-        cluster.set_machine(facts);
-        let stored = self.stored.get(id).filter(|stored| stored.revision > 0);
-        let stored = stored.map_or(0, |stored| stored.record.generation);
-        // It has no schedule yet, or has seen a newer one than there is: the registry was restored.
-        if known.is_some_and(|machine| stored == 0 || machine.value.schedule_seen > stored) {
-            cluster.plan_anyway(id);
-        }
-    }
-
-    /// A machine acknowledged a generation.
-    pub(crate) fn applied_changed(&mut self, ground: Ground<'_>, id: &MachineId) {
-        let Some(cluster) = &mut self.cluster else { return };
-        if let Some(applied) = ground.view.applied.get(id) {
-            cluster.acknowledge(id, applied.value.generation, &applied.value.stopping);
-        }
-        self.ask_for_acknowledgement(ground, id);
-    }
-
-    /// Where units are leaving a machine and its acknowledgement is not there, or cannot be read, it is to write another.
-    fn ask_for_acknowledgement(&mut self, ground: Ground<'_>, id: &MachineId) {
-        let Some(cluster) = &mut self.cluster else { return };
-        let heard = ground.view.applied.contains_key(id) && !ground.view.is_unreadable(|| Key::Applied(id.clone()));
-        let leaves = self.stored.get(id).is_some_and(|stored| !stored.record.leaving.is_empty());
-        if leaves && !heard && ground.view.machines.contains_key(id) {
-            self.ask_again.insert(id.clone());
-            cluster.plan_anyway(id);
-        }
-    }
-
-    /// What stands there as a unit's note came, went, or cannot be read.
-    pub(crate) fn note_changed(&mut self, ground: Ground<'_>, unit: &UnitName) {
-        self.notes.changed(ground.view, ground.revision, unit);
-    }
-
-    /// A schedule was written or deleted, by this leader as a rule.
-    pub(crate) fn schedule_changed(&mut self, ground: Ground<'_>, id: &MachineId, wishes: &mut Vec<Wish>) {
-        if ground.view.is_unreadable(|| Key::Schedule(id.clone())) {
-            return self.start_over(format!("the schedule of {} cannot be read", id.short()), wishes);
-        }
-        let Some(found) = ground.view.schedules.get(id) else {
-            match self.stored.get_mut(id).filter(|_| ground.view.is_present(id)) {
-                Some(stored) => stored.revision = 0,
-                None => drop(self.stored.remove(id)),
-            }
-            if self.retention.has_deleted(id) {
-                return self.machine_changed(ground, id);
-            }
-            return self.start_over(format!("the schedule of {} was deleted", id.short()), wishes);
-        };
-        let stored = self.stored.get(id).map_or(0, |stored| stored.revision);
-        if found.mod_revision <= stored || self.cluster.is_none() {
-            return;
-        }
-        let mut under_way = self.writer.in_flight.values().flat_map(|batch| &batch.writes);
-        if !under_way.any(|write| write.machine == *id && write.record == found.value) {
-            self.start_over(format!("the schedule of {} was written by another", id.short()), wishes);
-        }
-    }
-
-    /// The brake is to be written, or deleted.
-    pub(crate) fn set_brake(&mut self, brake: Option<BrakeRecord>) {
-        self.brake = Some(brake);
-    }
-
-    /// Whether the brake in the registry may not be what is wanted.
-    pub(crate) fn is_writing_brake(&self) -> bool {
-        self.brake.is_some() || self.brake_call.is_some()
     }
 
     /// Drops what was in mind; the cluster is built anew from the records.
@@ -456,194 +352,5 @@ impl Leader {
         };
         let call = self.call(Request::Txn(txn), wishes);
         self.brake_call = Some(call);
-    }
-
-    /// Finds out which batches of unknown outcome took effect.
-    fn look_for_ghosts(&mut self, ground: Ground<'_>, wishes: &mut Vec<Wish>) {
-        if self.looking.is_some() {
-            return;
-        }
-        let layout = ground.view.layout();
-        let look = |key: Bytes| Operation::Range(RangeRequest { keys_only: true, ..RangeRequest::key(key) });
-        let mut success = vec![look(layout.encode(&Key::Leader))];
-        for id in self.ghost_machines() {
-            success.push(look(layout.encode(&Key::Schedule(id))));
-        }
-        let call = self.call(Request::Txn(TxnRequest { success, ..TxnRequest::default() }), wishes);
-        self.looking = Some(call);
-    }
-
-    /// The machines of as many ghosts as one read can look at.
-    fn ghost_machines(&self) -> Vec<MachineId> {
-        let mut machines = BTreeSet::new();
-        for ghost in &self.ghosts {
-            let own = ghost.writes.iter().map(|write| write.machine.clone());
-            if !machines.is_empty() && machines.len() + ghost.writes.len() > MAX_LOOKS {
-                break;
-            }
-            machines.extend(own);
-        }
-        machines.into_iter().collect()
-    }
-
-    /// A ghost that took effect is in the registry; one that did not yet must never do: one of the values that it
-    /// compares is written again, so that its compare fails for ever.
-    fn lay_ghosts(&mut self, txn: &TxnResponse, wishes: &mut Vec<Wish>) {
-        let mut found = txn.responses.iter().map(revision_of);
-        if found.next().flatten().map(|kv| kv.create_revision) != Some(self.fence) {
-            return wishes.push(Wish::Fenced);
-        }
-        let machines = self.ghost_machines();
-        let found: BTreeMap<MachineId, i64> =
-            machines.into_iter().zip(found.map(|kv| kv.map_or(0, |kv| kv.mod_revision))).collect();
-        let mut again = BTreeMap::new();
-        for ghost in std::mem::take(&mut self.ghosts) {
-            let looked = ghost.writes.iter().all(|write| found.contains_key(&write.machine));
-            if !looked {
-                self.ghosts.push(ghost);
-                continue;
-            }
-            let moved = ghost.writes.iter().find(|write| found.get(&write.machine) != Some(&write.replaces));
-            match (moved, ghost.writes.first()) {
-                (Some(write), _) => match found.get(&write.machine) {
-                    Some(&revision) if revision > 0 => self.await_revision = self.await_revision.max(revision),
-                    _ => drop(self.await_gone.insert(write.machine.clone())),
-                },
-                (None, Some(write)) => {
-                    let old = self.stored.get(&write.machine).map(|stored| stored.record.clone());
-                    let empty = || ScheduleRecord {
-                        v: FORMAT,
-                        generation: 0,
-                        units: BTreeMap::new(),
-                        leaving: BTreeMap::new(),
-                        extra: BTreeMap::new(),
-                    };
-                    let mut record = old.unwrap_or_else(empty);
-                    record.generation = write.record.generation;
-                    let write = Write {
-                        machine: write.machine.clone(),
-                        record,
-                        replaces: write.replaces,
-                        absent: BTreeSet::new(),
-                        takes_from_lost: false,
-                    };
-                    again.insert(write.machine.clone(), write);
-                }
-                (None, None) => {}
-            }
-        }
-        self.writer.enqueue(again.into_values().collect());
-    }
-
-    // --- answers ---
-
-    /// Takes in the answer to a call.
-    pub(crate) fn answered(
-        &mut self,
-        now: Now,
-        call: u64,
-        result: Result<Response, StoreError>,
-        wishes: &mut Vec<Wish>,
-    ) {
-        let (revision, result) = match result {
-            Ok(Response { header, body: ResponseBody::Txn(txn) }) => (header.revision, Ok(txn)),
-            Ok(_) => return,
-            Err(error) => (0, Err(error)),
-        };
-        if result.is_err() {
-            self.pause_until = now.mono + PAUSE;
-        }
-        if let Some(batch) = self.writer.in_flight.remove(&call) {
-            return self.batch_answered(batch, revision, result, wishes);
-        }
-        if self.looking == Some(call) {
-            self.looking = None;
-            if let Ok(txn) = &result {
-                self.lay_ghosts(txn, wishes);
-            }
-            return;
-        }
-        if self.sweeper.answered(call) {
-            return;
-        }
-        let succeeded = result.as_ref().is_ok_and(|txn| txn.succeeded);
-        if let Some(deleted) = self.retention.answered(call, now.mono, succeeded) {
-            return wishes.extend(deleted.map(|machine| Wish::Tell(Report::Forgotten { machine })));
-        }
-        if self.brake_call == Some(call) {
-            self.brake_call = None;
-            if succeeded {
-                self.brake = None;
-            }
-        } else if self.notes.answered(call, succeeded.then_some(revision)) {
-            self.failures.notes_written();
-        } else {
-            return;
-        }
-        if result.is_ok() && !succeeded {
-            wishes.push(Wish::Fenced);
-        }
-    }
-
-    fn batch_answered(
-        &mut self,
-        batch: Batch,
-        revision: i64,
-        result: Result<TxnResponse, StoreError>,
-        wishes: &mut Vec<Wish>,
-    ) {
-        match result {
-            Ok(txn) if txn.succeeded => {
-                for write in batch.writes {
-                    let newer = self.stored.get(&write.machine).is_none_or(|stored| stored.revision < revision);
-                    if newer {
-                        self.stored.insert(write.machine, Stored { record: write.record, revision });
-                    }
-                }
-            }
-            Ok(txn) => self.batch_refused(&batch, &txn, wishes),
-            Err(error) => {
-                self.start_over(error.to_string(), wishes);
-                if error.outcome_unknown() && !planted::is(Fault::UnknownIsFailed) {
-                    self.ghosts.push(batch);
-                }
-            }
-        }
-    }
-
-    /// A compare failed: what stands in the way comes with the answer, and the view will show it.
-    fn batch_refused(&mut self, batch: &Batch, txn: &TxnResponse, wishes: &mut Vec<Wish>) {
-        let mut found = txn.responses.iter().map(revision_of);
-        if found.next().flatten().map(|kv| kv.create_revision) != Some(self.fence) {
-            return wishes.push(Wish::Fenced);
-        }
-        let mut why = Vec::new();
-        for (write, kv) in batch.writes.iter().zip(found.by_ref()) {
-            let revision = kv.map_or(0, |kv| kv.mod_revision);
-            if revision == write.replaces {
-                continue;
-            }
-            why.push(format!("the schedule of {} is another", write.machine.short()));
-            if revision > 0 {
-                self.await_revision = self.await_revision.max(revision);
-            } else {
-                self.await_gone.insert(write.machine.clone());
-            }
-        }
-        for (machine, kv) in batch.absent().iter().zip(found) {
-            if let Some(kv) = kv {
-                why.push(format!("{} is back", machine.short()));
-                self.await_revision = self.await_revision.max(kv.mod_revision);
-            }
-        }
-        self.start_over(why.join(", "), wishes);
-    }
-}
-
-/// The key that a look found.
-fn revision_of(response: &OperationResponse) -> Option<&KeyValue> {
-    match response {
-        OperationResponse::Range(range) => range.kvs.first(),
-        _ => None,
     }
 }

@@ -3,7 +3,7 @@
 //! Changes are collected for a few milliseconds and written in batches, one batch at a time. A unit that flaps may
 //! write a few times at once and then twice a second; its last state is always written in the end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fleet_registry::planted::{self, Fault};
@@ -14,6 +14,7 @@ use fleet_units::{MachineId, UnitName};
 
 use super::Agent;
 use super::ending::Mode;
+use super::progress::Progress;
 use super::store::Purpose;
 use super::unit::Unit;
 use super::write::Fenced;
@@ -39,22 +40,6 @@ enum Wanted {
     Record(Box<StateRecord>),
     /// None.
     Nothing,
-}
-
-/// How far a schedule is carried out as far as stopping goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Progress {
-    /// Of this generation...
-    pub generation: u64,
-    /// ...all that it does not list is gone, but for these.
-    pub stopping: BTreeSet<UnitName>,
-}
-
-impl Progress {
-    /// Nothing is left to stop.
-    pub(super) fn whole(generation: u64) -> Self {
-        Self { generation, stopping: BTreeSet::new() }
-    }
 }
 
 /// Observed states and acknowledgements on their way to the store.

@@ -11,8 +11,8 @@ use fleet_registry::{Key, Now};
 use fleet_units::UnitName;
 
 use super::Agent;
-use super::standing::{range, txn};
-use super::store::Purpose;
+
+use super::store::{Purpose, range, txn};
 use crate::effect::{DiskEffect, Effect, Op};
 use crate::report::Report;
 

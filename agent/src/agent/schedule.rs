@@ -12,9 +12,9 @@ use fleet_registry::store::{
 use fleet_registry::{Key, Now};
 use fleet_units::UnitName;
 
-use super::publish::Progress;
-use super::standing::{Standing, range, txn};
-use super::store::{CatchingUp, Purpose, Watched};
+use super::progress::Progress;
+use super::standing::Standing;
+use super::store::{CatchingUp, Purpose, Watched, range, txn};
 use super::write::Fenced;
 use super::{Agent, Local, Mode};
 use crate::effect::{DiskEffect, Effect, Memory, SystemdEffect};

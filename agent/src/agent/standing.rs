@@ -5,13 +5,13 @@ use std::time::Duration;
 use fleet_registry::planted::{self, Fault};
 use fleet_registry::record::{ClusterId, ClusterRecord, FORMAT, MachineRecord, Record};
 use fleet_registry::store::{
-    Compare, Event as StoreChange, EventKind, KeyValue, Operation, OperationResponse, PutRequest, RangeRequest,
-    Request, Response, ResponseBody, StoreError, TxnRequest, TxnResponse, WatchRequest,
+    Compare, Event as StoreChange, EventKind, KeyValue, Operation, PutRequest, RangeRequest, Request, Response,
+    ResponseBody, StoreError, TxnRequest, WatchRequest,
 };
 use fleet_registry::{Key, Mono, Now};
 
-use super::publish::Progress;
-use super::store::{CatchingUp, Purpose, Watched};
+use super::progress::Progress;
+use super::store::{CatchingUp, Purpose, Watched, range, txn};
 use super::write::Fenced;
 use super::{Agent, Local, Mode};
 use crate::effect::{DiskEffect, Effect, Memory};
@@ -55,22 +55,6 @@ impl Standing {
     #[must_use]
     pub fn registered(&self) -> bool {
         matches!(self, Self::CatchingUp { .. } | Self::Present)
-    }
-}
-
-/// The answers of a transaction, whether its compares held or not.
-pub(super) fn txn(response: Response) -> Option<TxnResponse> {
-    match response.body {
-        ResponseBody::Txn(txn) => Some(txn),
-        _ => None,
-    }
-}
-
-/// The keys that one operation of a transaction read.
-pub(super) fn range(txn: &TxnResponse, index: usize) -> &[KeyValue] {
-    match txn.responses.get(index) {
-        Some(OperationResponse::Range(range)) => &range.kvs,
-        _ => &[],
     }
 }
 

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use fleet_registry::record::{ClusterId, ContentKey};
-use fleet_registry::store::{Request, Response, StoreError, TxnRequest, WatchItem, WatchRequest};
+use fleet_registry::store::{
+    KeyValue, OperationResponse, Request, Response, ResponseBody, StoreError, TxnRequest, TxnResponse, WatchItem,
+    WatchRequest,
+};
 use fleet_registry::{CallId, Now, Owner, StoreEffect, StoreEvent, WatchId};
 use fleet_units::UnitName;
 
 use super::Agent;
-use super::publish::Progress;
+use super::progress::Progress;
 use crate::effect::Effect;
 
 /// What this machine's record says of catching up.
@@ -73,6 +76,22 @@ impl Calls {
     /// Neither are those to observed states: what became of them was read.
     pub(super) fn forget_published(&mut self) {
         self.calls.retain(|_, purpose| *purpose != Purpose::Publish);
+    }
+}
+
+/// The answers of a transaction, whether its compares held or not.
+pub(super) fn txn(response: Response) -> Option<TxnResponse> {
+    match response.body {
+        ResponseBody::Txn(txn) => Some(txn),
+        _ => None,
+    }
+}
+
+/// The keys that one operation of a transaction read.
+pub(super) fn range(txn: &TxnResponse, index: usize) -> &[KeyValue] {
+    match txn.responses.get(index) {
+        Some(OperationResponse::Range(range)) => &range.kvs,
+        _ => &[],
     }
 }
 

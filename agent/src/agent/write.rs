@@ -8,7 +8,7 @@ use fleet_registry::Now;
 use fleet_registry::store::{Compare, Operation, RangeRequest, Response, StoreError, TxnRequest};
 
 use super::Agent;
-use super::standing::{range, txn};
+use super::store::{range, txn};
 use crate::effect::Effect;
 use crate::report::Report;
 
