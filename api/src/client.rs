@@ -1,18 +1,19 @@
 //! The client: one method a call.
 //!
 //! Each call opens a connection of its own. Over a unix socket that costs some microseconds, a stream needs one anyway,
-//! and nothing is set up that a single call does not use: a whole `fleetctl list-units` has ten milliseconds.
+//! and nothing is set up that a single call does not use: a whole `fleetctl list-units` has ten milliseconds. Only by a
+//! tunnel, where a connection is a login, one is kept.
 
 mod connection;
 mod former;
 mod lines;
 mod patience;
 mod tls;
+mod wanted;
 
-use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,16 +32,16 @@ use crate::v2::{
 };
 use crate::{ApiError, Endpoint, ErrorEntity, paths, percent, v1};
 
+use connection::Sender;
 use patience::{Failed, Repeat};
 pub use tls::{Tls, TlsError};
+use wanted::{Wanted, units_path};
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long an answer may take. The server answers a write once the store has it, and its first answer once it has
 /// loaded the cluster.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// Names are left out of a query longer than this; the answer is then filtered here.
-const MAX_QUERY: usize = 16_384;
 
 /// Talks to one fleetd.
 #[derive(Clone, Debug)]
@@ -51,6 +52,8 @@ pub struct Client {
     observer: Option<fn(&str)>,
     waiter: Option<fn(&str)>,
     tunnel: Option<Arc<Tunnel>>,
+    /// A connection by the tunnel that nothing is asked on.
+    idle: Arc<Mutex<Option<Sender>>>,
     tls: Option<Tls>,
     /// It was found that the server speaks API v1 alone.
     speaks_v1_only: Arc<AtomicBool>,
@@ -94,6 +97,7 @@ impl Client {
             observer: None,
             waiter: None,
             tunnel: None,
+            idle: Arc::default(),
             tls: None,
             speaks_v1_only: Arc::default(),
         }
@@ -120,7 +124,7 @@ impl Client {
         self
     }
 
-    /// Connects by this program, one process a connection, instead of by itself.
+    /// Connects by this program instead of by itself.
     #[must_use]
     pub fn with_tunnel(mut self, tunnel: Tunnel) -> Self {
         self.tunnel = Some(Arc::new(tunnel));
@@ -373,42 +377,68 @@ impl Client {
     ) -> Result<Bytes, ApiError> {
         let (method, body) = (&method, &body);
         self.again(repeat, || async move {
-            let response = self.answer(method.clone(), path, body.clone()).await?;
-            Ok(self.whole(response).await?)
+            let (response, sender) = self.answer(method.clone(), path, body.clone()).await?;
+            let body = self.whole(response).await?;
+            self.keep(sender);
+            Ok(body)
         })
         .await
     }
 
     /// A stream, which has to begin within the time that an answer may take.
     async fn open(&self, path: &str) -> Result<impl Stream<Item = Result<Bytes, ApiError>> + use<>, ApiError> {
-        let response = self.again(Repeat::Safe, || self.answer(Method::GET, path, None)).await?;
+        let (response, _) = self.again(Repeat::Safe, || self.answer(Method::GET, path, None)).await?;
         let endpoint = self.place();
         let body = response.into_body().into_data_stream();
         Ok(TryStreamExt::map_err(body, move |error| connection::broken(&endpoint, &error)))
     }
 
-    /// The head of a successful answer, or the server's words.
-    async fn answer(&self, method: Method, path: &str, body: Option<Bytes>) -> Result<Response<Incoming>, Failed> {
+    /// The head of a successful answer and the connection that it came by, or the server's words.
+    async fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Bytes>,
+    ) -> Result<(Response<Incoming>, Sender), Failed> {
         self.observe(|| format!("{method} {path}"));
-        let mut sender = match &self.tunnel {
-            None => connection::open(&self.endpoint, self.tls.as_ref(), self.connect_timeout).await?,
-            Some(tunnel) => connection::open_through(tunnel, &self.endpoint, self.tls.as_ref(), &self.place()).await?,
-        };
+        let mut sender = self.connect().await?;
         let request = connection::request(&self.endpoint, method, path, body)?;
         let response = sender.send_request(request).await.map_err(|error| connection::broken(&self.place(), &error))?;
         let status = response.status();
         self.observe(|| format!("{path}: {status}"));
         if status.is_success() {
-            return Ok(response);
+            return Ok((response, sender));
         }
         let after = patience::retry_after(response.headers());
         let body = self.whole(response).await?;
+        self.keep(sender);
         let message = serde_json::from_slice::<ErrorEntity>(&body)
             .map(|entity| entity.error.message)
             .ok()
             .filter(|message| !message.is_empty())
             .unwrap_or_else(|| format!("{}{status}", ApiError::WORDLESS));
         Err(Failed { error: ApiError::Refused { status: status.as_u16(), message }, after })
+    }
+
+    /// A connection: by a tunnel the one that is left from the call before, if it still holds.
+    async fn connect(&self) -> Result<Sender, ApiError> {
+        let Some(tunnel) = &self.tunnel else {
+            return connection::open(&self.endpoint, self.tls.as_ref(), self.connect_timeout).await;
+        };
+        let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut sender) = kept
+            && sender.ready().await.is_ok()
+        {
+            return Ok(sender);
+        }
+        connection::open_through(tunnel, &self.endpoint, self.tls.as_ref(), &self.place()).await
+    }
+
+    /// Keeps a connection for the next call, where another would take a whole login.
+    fn keep(&self, sender: Sender) {
+        if self.tunnel.is_some() {
+            *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        }
     }
 
     fn observe(&self, words: impl FnOnce() -> String) {
@@ -432,48 +462,6 @@ impl Client {
 
     fn senseless(&self, error: &serde_json::Error) -> ApiError {
         ApiError::BadAnswer { endpoint: self.place(), reason: error.to_string() }
-    }
-}
-
-/// Where the named units are asked for: without names if they make too long a query, since the answer is filtered.
-fn units_path<S: AsRef<str>>(names: &[S], watch: bool) -> String {
-    let mut query: Vec<String> = names.iter().map(|name| format!("name={}", percent::encode(name.as_ref()))).collect();
-    if query.iter().map(String::len).sum::<usize>() > MAX_QUERY {
-        query.clear();
-    }
-    if watch {
-        query.push("watch=true".to_owned());
-    }
-    match query.is_empty() {
-        true => paths::V2_UNITS.to_owned(),
-        false => format!("{}?{}", paths::V2_UNITS, query.join("&")),
-    }
-}
-
-/// The names that were asked for; none means all.
-struct Wanted(BTreeSet<String>);
-
-impl Wanted {
-    fn new<S: AsRef<str>>(names: &[S]) -> Self {
-        Self(names.iter().map(|name| name.as_ref().to_owned()).collect())
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.0.is_empty() || self.0.contains(name)
-    }
-
-    /// The line without units that nobody asked for.
-    fn part_of(&self, line: WatchLine) -> Option<WatchLine> {
-        match line {
-            WatchLine::Snapshot { revision, mut units } => {
-                units.retain(|unit| self.has(&unit.name));
-                Some(WatchLine::Snapshot { revision, units })
-            }
-            WatchLine::Unit { ref unit, .. } => self.has(&unit.name).then_some(line),
-            WatchLine::Gone { ref name, .. } => self.has(name).then_some(line),
-            WatchLine::Stale { .. } => Some(line),
-            WatchLine::Other => None,
-        }
     }
 }
 

@@ -24,12 +24,11 @@ use crate::{ApiError, Endpoint};
 /// What this client calls itself.
 const AGENT: &str = concat!("fleet/", env!("CARGO_PKG_VERSION"));
 
+/// Sends requests on a connection.
+pub(super) type Sender = SendRequest<Full<Bytes>>;
+
 /// Connects. The connection ends when both the returned half and the answer are dropped.
-pub(super) async fn open(
-    endpoint: &Endpoint,
-    tls: Option<&Tls>,
-    limit: Duration,
-) -> Result<SendRequest<Full<Bytes>>, ApiError> {
+pub(super) async fn open(endpoint: &Endpoint, tls: Option<&Tls>, limit: Duration) -> Result<Sender, ApiError> {
     let connected = timeout(limit, async {
         match endpoint {
             Endpoint::Unix(path) => Ok(speak_http(endpoint, UnixStream::connect(path).await?).await),
@@ -54,7 +53,7 @@ async fn speak<S>(
     tls: Option<&Tls>,
     place: &impl ToString,
     stream: S,
-) -> io::Result<Result<SendRequest<Full<Bytes>>, ApiError>>
+) -> io::Result<Result<Sender, ApiError>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -70,7 +69,7 @@ pub(super) async fn open_through(
     endpoint: &Endpoint,
     tls: Option<&Tls>,
     place: &str,
-) -> Result<SendRequest<Full<Bytes>>, ApiError> {
+) -> Result<Sender, ApiError> {
     let unreachable = |source: io::Error| ApiError::Unreachable { endpoint: place.to_owned(), source };
     let nothing = || unreachable(io::Error::other("no program to connect by"));
     let (program, arguments) = tunnel.command.split_first().ok_or_else(nothing)?;
@@ -112,7 +111,7 @@ impl AsyncWrite for Carried {
     }
 }
 
-async fn speak_http<S>(place: &impl ToString, stream: S) -> Result<SendRequest<Full<Bytes>>, ApiError>
+async fn speak_http<S>(place: &impl ToString, stream: S) -> Result<Sender, ApiError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
