@@ -18,6 +18,7 @@ mod write;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use fleet_registry::planted::{self, Fault};
 use fleet_registry::record::{BrakeRecord, FORMAT, Record, ScheduleRecord};
 use fleet_registry::store::{Compare, DeleteRequest, Operation, PutRequest, Request, TxnRequest};
 use fleet_registry::{Key, Mono, Now, View};
