@@ -62,4 +62,6 @@ install:
 	install -D -m 0644 examples/systemd/fleet-fence@.service $(DESTDIR)/usr/lib/systemd/system/fleet-fence@.service
 	install -D -m 0644 examples/systemd/fleet-connected.target $(DESTDIR)/usr/lib/systemd/user/fleet-connected.target
 	install -D -m 0644 examples/systemd/fleet-fence@.service $(DESTDIR)/usr/lib/systemd/user/fleet-fence@.service
+	install -D -m 0644 examples/systemd/sysusers.conf $(DESTDIR)/usr/lib/sysusers.d/fleet.conf
+	test -n '$(DESTDIR)' || systemd-sysusers fleet.conf
 	test -e $(DESTDIR)/etc/fleet/fleet.conf || install -D -m 0644 examples/fleet.conf $(DESTDIR)/etc/fleet/fleet.conf

@@ -16,6 +16,7 @@ mod restored;
 mod schedule;
 mod standing;
 mod store;
+mod told;
 mod unit;
 mod work;
 mod write;
@@ -39,6 +40,7 @@ use publish::Publisher;
 use restored::Unknown;
 pub use standing::Standing;
 use store::Calls;
+pub use told::UnitSnapshot;
 use unit::Unit;
 use work::Work;
 
@@ -97,6 +99,8 @@ pub struct Agent {
     /// A write may take effect yet. Nothing more is written before it cannot, which writing the machine's record anew sees
     /// to.
     in_doubt: bool,
+    /// The machine says something else of itself than what may be being written: it is written again once it registered.
+    redescribed: bool,
     /// The newest revision of the store that was seen.
     revision: i64,
     /// The disk could not be read, and is tried again then.
@@ -160,6 +164,7 @@ impl Agent {
             calls: Calls::default(),
             own_revision: 0,
             in_doubt: false,
+            redescribed: false,
             revision: 0,
             rescan_at: None,
             reread_at: None,
@@ -294,6 +299,8 @@ impl StateMachine for Agent {
             Event::Tick => self.on_tick(now, &mut out),
             Event::Accept { found } => self.join(now, found, &mut out),
             Event::StopOrphan(unit) => self.stop_orphan(&unit),
+            Event::Facts(facts) => self.on_facts(*facts, &mut out),
+            Event::Tell => out.push(Effect::Told(self.snapshot())),
             Event::Leave => self.leave(&mut out),
             Event::Detach => self.mode = Mode::Detaching,
         }

@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
-use fleet_registry::record::{ClusterId, ContentRecord};
+use fleet_registry::record::{ClusterId, ContentKey, ContentRecord};
 use fleet_units::UnitName;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -123,12 +123,18 @@ impl Disk {
             let Some(name) = path.file_name().and_then(|n| n.to_str()) else { continue };
             let noted = name.strip_prefix('.').and_then(|n| n.strip_suffix(".note"));
             let Ok(unit) = UnitName::parse(noted.unwrap_or(name)) else { continue };
-            let missing = || FoundUnit { note: Err("it has no note: fleet did not load it".into()), file: false };
+            let missing =
+                || FoundUnit { note: Err("it has no note: fleet did not load it".into()), file: false, content: None };
             let slot = found.entry(unit).or_insert_with(missing);
             match noted {
                 Some(_) => slot.note = fs::read(&path).map_err(at(&path)).and_then(|bytes| Note::decode(&bytes)),
                 None => slot.file = true,
             }
+        }
+        for (unit, left) in found.iter_mut().filter(|(_, unit)| unit.note.is_err() && unit.file) {
+            // What cannot be read is nobody's: it is shown, and left alone.
+            let text = fs::read_to_string(self.unit_path(unit)).ok();
+            left.content = text.map(|text| ContentKey::of(&text, &BTreeMap::new()));
         }
         Ok(Found { cluster: self.read_cluster()?, memory: self.read_memory()?, units: found })
     }

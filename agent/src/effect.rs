@@ -6,12 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use fleet_registry::record::{ClusterId, ContentRecord};
+use fleet_registry::record::{ClusterId, ContentKey, ContentRecord};
 use fleet_registry::session::SessionEvent;
 use fleet_registry::{Mono, StoreEffect, StoreEvent};
 use fleet_units::UnitName;
 use serde::{Deserialize, Serialize};
 
+use crate::agent::UnitSnapshot;
+use crate::config::MachineFacts;
 use crate::note::Note;
 use crate::reconcile::Residue;
 use crate::report::Report;
@@ -41,6 +43,10 @@ pub enum Event {
     },
     /// A person wants a unit stopped that this cluster did not ask for.
     StopOrphan(UnitName),
+    /// The machine's configuration was read again: what it says of itself from now on.
+    Facts(Box<MachineFacts>),
+    /// Somebody wants to see its units: they are told as [`Effect::Told`].
+    Tell,
     /// Stop and unload everything, then say [`Effect::Left`].
     Leave,
     /// Leave everything running, then say [`Effect::Left`].
@@ -58,6 +64,8 @@ pub enum Effect {
     Disk(DiskEffect),
     /// For people.
     Log(Report),
+    /// All units, for whoever asked with [`Event::Tell`].
+    Told(Vec<UnitSnapshot>),
     /// What runs has been adopted. Said once.
     Ready,
     /// After [`Event::Leave`] or [`Event::Detach`]: nothing more is to be done.
@@ -301,6 +309,8 @@ pub struct FoundUnit {
     pub note: Result<Note, String>,
     /// Whether its file is there.
     pub file: bool,
+    /// Without a note: the text that is there, of a unit that another than fleetd left, such as CoreOS fleet.
+    pub content: Option<ContentKey>,
 }
 
 /// What was found on the disk.

@@ -17,7 +17,7 @@ mod shell;
 pub mod status;
 pub mod systemd;
 
-pub use agent::{Agent, AgentStatus, Foreign, Standing};
+pub use agent::{Agent, AgentStatus, Foreign, Standing, UnitSnapshot};
 pub use config::{AgentConfig, MachineFacts};
 pub use effect::{
     DiskEffect, DiskEvent, Effect, Event, FenceAct, FenceReport, Found, FoundUnit, Job, LinkUnit, Memory, Op,

@@ -19,6 +19,9 @@ pub enum Severity {
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Report {
+    /// The configuration was read again, and says something else of this machine.
+    #[error("this machine's record follows its configuration, which was read again")]
+    Redescribed,
     /// What runs was found and adopted.
     #[error("adopted {units} units that fleet loaded before ({orphans} orphans)")]
     Adopted {
@@ -173,6 +176,7 @@ impl Report {
         match self {
             Self::Unit { .. } | Self::Fenced => Severity::Debug,
             Self::Adopted { .. }
+            | Self::Redescribed
             | Self::Founded(_)
             | Self::Joined(_)
             | Self::Registered { .. }

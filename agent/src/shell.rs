@@ -13,8 +13,8 @@ use fleet_units::UnitName;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
 
-use crate::agent::{Agent, AgentStatus};
-use crate::config::AgentConfig;
+use crate::agent::{Agent, AgentStatus, UnitSnapshot};
+use crate::config::{AgentConfig, MachineFacts};
 use crate::disk::{self, Paths};
 use crate::effect::{Effect, Event};
 use crate::report::{Report, Severity};
@@ -34,6 +34,7 @@ pub struct AgentHandle {
     events: UnboundedSender<Event>,
     progress: watch::Receiver<Progress>,
     status: watch::Receiver<AgentStatus>,
+    told: watch::Receiver<Arc<Vec<UnitSnapshot>>>,
 }
 
 impl AgentHandle {
@@ -64,7 +65,7 @@ impl AgentHandle {
     /// For those who ask something of it, apart from its end.
     #[must_use]
     pub fn control(&self) -> AgentControl {
-        AgentControl { events: self.events.clone(), status: self.status.clone() }
+        AgentControl { events: self.events.clone(), status: self.status.clone(), told: self.told.clone() }
     }
 
     async fn reached(&self, progress: Progress) {
@@ -78,6 +79,7 @@ impl AgentHandle {
 pub struct AgentControl {
     events: UnboundedSender<Event>,
     status: watch::Receiver<AgentStatus>,
+    told: watch::Receiver<Arc<Vec<UnitSnapshot>>>,
 }
 
 impl AgentControl {
@@ -91,6 +93,23 @@ impl AgentControl {
     pub fn accept(&self, found: Option<ClusterId>) {
         // An agent that has ended takes part in nothing.
         let _ = self.events.send(Event::Accept { found });
+    }
+
+    /// What the machine says of itself from now on: its metadata and capacity.
+    pub fn describe(&self, facts: MachineFacts) {
+        // As above.
+        let _ = self.events.send(Event::Facts(Box::new(facts)));
+    }
+
+    /// All units of this machine, as the agent has them. None from an agent that has ended.
+    pub async fn units(&self) -> Arc<Vec<UnitSnapshot>> {
+        let mut told = self.told.clone();
+        told.mark_unchanged();
+        if self.events.send(Event::Tell).is_err() || told.changed().await.is_err() {
+            return Arc::default();
+        }
+        let units = told.borrow();
+        Arc::clone(&units)
     }
 
     /// Stops and removes an orphan; its state in the store tells when it is gone.
@@ -130,6 +149,7 @@ pub fn spawn(
     let store = StoreShell::new(store, config.request_timeout, store_events);
     let agent = Agent::new(config);
     let (status_tx, status) = watch::channel(agent.status());
+    let (told_tx, told) = watch::channel(Arc::default());
     let (progress_tx, progress) = watch::channel(Progress::Starting);
 
     let forward = events.clone();
@@ -156,6 +176,7 @@ pub fn spawn(
                 Effect::Systemd(effect) => _ = systemd.send(effect),
                 Effect::Disk(effect) => disk.send(effect),
                 Effect::Log(report) => log(&report),
+                Effect::Told(units) => _ = told_tx.send_replace(Arc::new(units)),
                 Effect::Ready => _ = progress_tx.send(Progress::Ready),
                 Effect::Left => {
                     let _ = progress_tx.send(Progress::Left);
@@ -168,7 +189,7 @@ pub fn spawn(
             tracing::error!("the agent has ended, because the kernel gives it no timer: {error}");
         }
     });
-    Ok(AgentHandle { events, progress, status })
+    Ok(AgentHandle { events, progress, status, told })
 }
 
 /// Tells whoever wants to know how the agent stands.

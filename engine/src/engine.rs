@@ -409,6 +409,12 @@ impl Engine {
         }
     }
 
+    /// How many passes the present leader has made; 0 while it does not lead.
+    #[must_use]
+    pub fn passes(&self) -> u64 {
+        self.leader.as_ref().map_or(0, Leader::passes)
+    }
+
     /// Whether it leads, and knows the registry as it is at least since its election.
     fn may_decide(&self) -> bool {
         let follows = |leader: &Leader| self.mirror.is_complete() && self.mirror.revision() >= leader.fence;

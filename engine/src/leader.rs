@@ -102,6 +102,7 @@ pub(crate) struct Leader {
     brake: Option<Option<BrakeRecord>>,
     brake_call: Option<u64>,
     is_ready: bool,
+    passes: u64,
 }
 
 impl Leader {
@@ -128,12 +129,18 @@ impl Leader {
             brake: None,
             brake_call: None,
             is_ready: false,
+            passes: 0,
         }
     }
 
     /// The last name given to a call.
     pub(crate) fn names(&self) -> u64 {
         self.names
+    }
+
+    /// How often it has decided about what changed.
+    pub(crate) fn passes(&self) -> u64 {
+        self.passes
     }
 
     /// When it wants to work again by itself.
@@ -194,6 +201,7 @@ impl Leader {
         for name in view.units.keys().chain(unreadable) {
             if let Some(spec) = facts::unit(view, ground.digests, name) {
                 cluster.set_unit(name, spec);
+                cluster.set_found(name, knowledge::found(view, name));
             }
         }
         knowledge::load(&mut cluster, view, &self.stored, self.fence);
@@ -273,6 +281,7 @@ impl Leader {
         let Some(cluster) = &mut self.cluster else { return };
         let mut failed: BTreeSet<UnitName> =
             self.failures.look(ground, cluster, |name| self.notes.is_written(name)).into_iter().collect();
+        self.passes += u64::from(cluster.is_dirty());
         let decisions = if cluster.is_dirty() { cluster.pass() } else { Vec::new() };
         for decision in &decisions {
             self.failures.touch(ground.view, &decision.unit);

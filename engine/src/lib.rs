@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod absence;
+mod counts;
 pub mod election;
 mod engine;
 mod leader;
@@ -12,6 +13,7 @@ pub mod placement;
 mod report;
 mod shell;
 
+pub use counts::EngineCounts;
 pub use engine::{Engine, EngineConfig, EngineEffect, EngineEvent, EngineStatus};
 pub use leader::{fence_wait, stop_bound};
 pub use report::{Level, Report};

@@ -10,6 +10,7 @@ mod explain;
 mod facts;
 mod failures;
 mod filter;
+mod found;
 mod group;
 mod load;
 mod machine;

@@ -1,14 +1,15 @@
 //! Runs an engine: the only part of this crate that waits, and that reads the clock.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use fleet_registry::shell::{DEFAULT_REQUEST_TIMEOUT, Input, StoreShell, drive};
-use fleet_registry::{SessionEvent, Store};
+use fleet_registry::shell::{DEFAULT_REQUEST_TIMEOUT, Input, StoreShell, boot_now, drive};
+use fleet_registry::{Mono, Now, SessionEvent, StateMachine, Store};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use crate::counts::EngineCounts;
 use crate::engine::{Engine, EngineConfig, EngineEffect, EngineEvent, EngineStatus};
 use crate::report::{Level, Report};
 
@@ -17,6 +18,7 @@ use crate::report::{Level, Report};
 pub struct EngineHandle {
     resign: mpsc::UnboundedSender<()>,
     status: watch::Receiver<EngineStatus>,
+    counts: Arc<Mutex<EngineCounts>>,
     task: JoinHandle<()>,
 }
 
@@ -25,6 +27,12 @@ impl EngineHandle {
     #[must_use]
     pub fn status(&self) -> watch::Receiver<EngineStatus> {
         self.status.clone()
+    }
+
+    /// What it has done, for whoever asks now and then. Goes on telling after the engine has ended.
+    pub fn counter(&self) -> impl Fn() -> EngineCounts + Send + Sync + 'static {
+        let counts = Arc::clone(&self.counts);
+        move || *counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives up leadership, so that another need not wait for the lease, and ends the engine.
@@ -67,12 +75,46 @@ pub fn spawn_with_timeout(
 ) -> EngineHandle {
     let (resign, resigned) = mpsc::unbounded_channel();
     let (status, receiver) = watch::channel(EngineStatus::default());
-    let task = tokio::spawn(run(Engine::new(config), store, session, resigned, status, timeout));
-    EngineHandle { resign, status: receiver, task }
+    let counts = Arc::new(Mutex::new(EngineCounts::default()));
+    let engine = Counted { engine: Engine::new(config), counts: Arc::clone(&counts) };
+    let task = tokio::spawn(run(engine, store, session, resigned, status, timeout));
+    EngineHandle { resign, status: receiver, counts, task }
+}
+
+/// Counts what an engine does.
+struct Counted {
+    engine: Engine,
+    counts: Arc<Mutex<EngineCounts>>,
+}
+
+impl StateMachine for Counted {
+    type Event = EngineEvent;
+    type Effect = EngineEffect;
+
+    fn step(&mut self, now: Now, event: EngineEvent) -> Vec<EngineEffect> {
+        let (passes, begun) = (self.engine.passes(), boot_now().mono);
+        let effects = self.engine.step(now, event);
+        let passed = self.engine.passes() > passes;
+        let reports = effects.iter().filter_map(|effect| match effect {
+            EngineEffect::Log(report) => Some(report),
+            _ => None,
+        });
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if passed {
+            counts.passes += 1;
+            counts.time += boot_now().mono - begun;
+        }
+        reports.for_each(|report| counts.note(report, now.wall));
+        effects
+    }
+
+    fn wakeup(&self) -> Option<Mono> {
+        self.engine.wakeup()
+    }
 }
 
 async fn run(
-    mut engine: Engine,
+    mut engine: Counted,
     store: Arc<dyn Store>,
     mut session: mpsc::UnboundedReceiver<SessionEvent>,
     mut resign: mpsc::UnboundedReceiver<()>,

@@ -108,9 +108,9 @@ pub struct Global {
     pub former: Former,
 }
 
-/// Flags that mean nothing to this version: fleetctl never talks to the registry.
+/// Flags for etcd, which fleetctl reads in `import` alone: it never talks to the registry otherwise.
 #[derive(Args, Clone, Debug, Default)]
-#[expect(missing_docs, reason = "named as in fleet, and not used")]
+#[expect(missing_docs, reason = "named as in fleet")]
 pub struct Former {
     #[arg(long, global = true, hide = true)]
     pub etcd_key_prefix: Option<String>,
@@ -145,6 +145,9 @@ pub enum Command {
     /// Delete what is left of machines that will not come back
     #[command(help_template = COMMAND_HELP)]
     Forget(Machines),
+    /// Take over the units of a CoreOS fleet, and what is wanted of them, from its etcd
+    #[command(help_template = COMMAND_HELP)]
+    Import(Import),
     /// Show whether this machine finds its own cluster's registry, or join the cluster whose registry it finds
     #[command(help_template = COMMAND_HELP)]
     Join(Join),
@@ -349,6 +352,22 @@ pub struct Cluster {
 pub enum Format {
     /// One JSON object
     Json,
+}
+
+/// What to take over.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "OPTIONS")]
+pub struct Import {
+    /// The etcd that CoreOS fleet used, which must speak version 2 of its API (up to etcd 3.5, with --enable-v2):
+    /// http://[USER:PASSWORD@]HOST:PORT, or https:// with --ca-file, --cert-file, and --key-file
+    #[arg(long, value_name = "URL")]
+    pub etcd2: String,
+    /// Only show what would be taken over
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Start units even where a CoreOS fleet outside this cluster still runs them
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Whether to join.

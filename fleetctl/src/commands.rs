@@ -8,6 +8,7 @@ pub mod destroy;
 pub mod drain;
 pub mod fd_forward;
 pub mod forget;
+pub mod import;
 pub mod join;
 pub mod journal;
 pub mod list_machines;
@@ -56,6 +57,7 @@ pub async fn run(command: &Command, settings: &Settings, output: &mut Output) ->
         Command::Drain(arguments) => drain::run(arguments, client, output).await,
         Command::FdForward(arguments) => fd_forward::run(arguments, output).await,
         Command::Forget(arguments) => forget::run(arguments, client, output).await,
+        Command::Import(arguments) => import::run(arguments, settings, client, output).await,
         Command::Join(arguments) => join::run(arguments, client, output).await,
         Command::Journal(arguments) => journal::run(arguments, ssh, client, output).await,
         Command::ListMachines(arguments) => list_machines::run(arguments, client, output).await,

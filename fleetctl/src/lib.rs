@@ -10,7 +10,9 @@
 pub mod arguments;
 pub mod cli;
 pub mod commands;
+pub mod endpoint;
 pub mod error;
+pub mod etcd2;
 pub mod fields;
 pub mod output;
 pub mod resolve;

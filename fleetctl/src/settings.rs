@@ -7,6 +7,7 @@ use fleet_api::client::Tls;
 use fleet_api::{Client, DEFAULT_ENDPOINT, Endpoint};
 
 use crate::cli::Global;
+use crate::endpoint;
 use crate::error::CommandError;
 use crate::output::Output;
 use crate::ssh::{self, Host, Ssh};
@@ -17,6 +18,26 @@ const AUTHORITIES: [&str; 3] =
 /// How long connecting by ssh may take unless told otherwise, as in fleet.
 const SSH_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Where CoreOS fleet kept its tree, unless it was told otherwise.
+const DEFAULT_PREFIX: &str = "/_coreos.com/fleet/";
+
+/// How an etcd of CoreOS fleet is read.
+#[derive(Clone, Debug)]
+pub struct EtcdSettings {
+    /// The key that the tree is below.
+    pub key_prefix: String,
+    ca: Option<String>,
+    certificate: Option<String>,
+    key: Option<String>,
+}
+
+impl EtcdSettings {
+    /// Whom to believe where it is behind `https://`.
+    pub fn tls(&self) -> Result<Tls, CommandError> {
+        tls(self.ca.clone(), self.certificate.clone(), self.key.clone())
+    }
+}
+
 /// What every command works with.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -26,6 +47,8 @@ pub struct Settings {
     pub debug: bool,
     /// Whether only the version was asked for.
     pub version: bool,
+    /// How an etcd of CoreOS fleet is read.
+    pub etcd: EtcdSettings,
     /// How long an answer may take.
     pub request_timeout: Option<Duration>,
     /// Whom to believe at an `https://` endpoint.
@@ -52,7 +75,13 @@ impl Settings {
             ));
         }
         let mut warnings = Vec::new();
-        let endpoints = text(&flags.endpoint, "ENDPOINT").unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
+        let endpoints = text(&flags.endpoint, "ENDPOINT").unwrap_or_else(|| {
+            // Behind a tunnel it is another machine's.
+            match text(&flags.tunnel, "TUNNEL") {
+                Some(_) => DEFAULT_ENDPOINT.to_owned(),
+                None => endpoint::find(&environment),
+            }
+        });
         let (endpoint, others) = match endpoints.split_once(',') {
             Some((first, others)) => (first, Some(others)),
             None => (endpoints.as_str(), None),
@@ -65,12 +94,15 @@ impl Settings {
             .transpose()?;
         let endpoint: Endpoint = endpoint.trim().parse()?;
         let file = |flag: &Option<String>, name: &str, former: &str| text(flag, name).or_else(|| text(&None, former));
+        let etcd = EtcdSettings {
+            key_prefix: text(&flags.former.etcd_key_prefix, "ETCD_KEY_PREFIX")
+                .unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
+            ca: file(&flags.ca_file, "CA_FILE", "ETCD_CAFILE"),
+            certificate: file(&flags.cert_file, "CERT_FILE", "ETCD_CERTFILE"),
+            key: file(&flags.key_file, "KEY_FILE", "ETCD_KEYFILE"),
+        };
         let tls = match endpoint {
-            Endpoint::Https { .. } if !version => Some(tls(
-                file(&flags.ca_file, "CA_FILE", "ETCD_CAFILE"),
-                file(&flags.cert_file, "CERT_FILE", "ETCD_CERTFILE"),
-                file(&flags.key_file, "KEY_FILE", "ETCD_KEYFILE"),
-            )?),
+            Endpoint::Https { .. } if !version => Some(etcd.tls()?),
             _ => None,
         };
         Ok(Self {
@@ -78,6 +110,7 @@ impl Settings {
             tls,
             debug: switch(flags.debug, "DEBUG"),
             version,
+            etcd,
             request_timeout,
             ssh: ssh(flags, text, environment("HOME"))?,
             warnings,

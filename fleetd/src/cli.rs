@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::config::{ListenAddress, OPTIONS};
+use crate::config::{self, Config, ListenAddress, OPTIONS, Raw, Sources};
 
 /// What fleetd was asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,20 @@ pub struct RunArguments {
     pub config: Option<PathBuf>,
     /// Options given as flags.
     pub flags: Vec<(&'static str, String)>,
+    /// `--dev`: all of a user's own, and no configuration.
+    pub dev: bool,
+}
+
+impl RunArguments {
+    /// Reads the configuration that they lead to, with the environment as it is.
+    ///
+    /// # Errors
+    /// When it cannot be read, or makes no sense.
+    pub fn load(&self) -> anyhow::Result<(Config, Raw)> {
+        let dev = if self.dev { config::dev_defaults(|name| std::env::var(name).ok())? } else { Vec::new() };
+        let sources = Sources { dev, file: self.config.as_deref(), flags: self.flags.clone() };
+        Ok(config::load(sources, std::env::vars())?)
+    }
 }
 
 /// `fleetd registry`.
@@ -104,6 +118,11 @@ fn command() -> Command {
                 .value_parser(clap::value_parser!(PathBuf))
                 .help("Configuration file; must exist [default: /etc/fleet/fleet.conf if it exists]"),
         )
+        .arg(
+            Arg::new("dev").long("dev").action(ArgAction::SetTrue).help(
+                "Try fleet as a user: no root, no configuration, the registry inside, and the user's own systemd",
+            ),
+        )
         .arg(Arg::new("check").long("check").action(ArgAction::SetTrue).help("Check the configuration, and print it"))
         .arg(Arg::new("version").long("version").action(ArgAction::SetTrue).help("Print the version"))
         .subcommand(Command::new("version").about("Print the version"))
@@ -154,6 +173,7 @@ fn run_arguments(matches: &ArgMatches) -> RunArguments {
     RunArguments {
         config: matches.get_one::<PathBuf>("config").cloned(),
         flags: OPTIONS.iter().filter_map(|option| flag(option.name)).collect(),
+        dev: matches.get_flag("dev"),
     }
 }
 

@@ -4,6 +4,7 @@
 //! predecessor, fleetd refuses a value that it cannot read, and names the place where it stands.
 
 mod check;
+mod dev;
 mod dialect;
 mod load;
 mod options;
@@ -20,8 +21,9 @@ use std::time::Duration;
 use fleet_registry::record::Capacity;
 
 pub use check::describe;
+pub use dev::{DevError, defaults as dev_defaults};
 pub use dialect::{Dialect, Entry, read};
-pub use load::load;
+pub use load::{Sources, load};
 pub use options::{OPTIONS, OptionSpec, nearest};
 pub use raw::{Raw, Source};
 pub use value::{ListenAddress, parse_duration};

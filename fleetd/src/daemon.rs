@@ -3,11 +3,13 @@
 //! Readiness needs no store: what runs on this machine is adopted and the API's sockets are served before anything is
 //! asked of it. Ending comes in two kinds, which `ending` tells apart: a restart touches nothing, a stop drains.
 
+mod dump;
 mod ending;
 mod health;
 mod machine;
 mod reach;
 mod registry;
+mod reload;
 mod signals;
 mod tools;
 
@@ -15,13 +17,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use fleet_agent::{AgentConfig, AgentHandle};
+use fleet_agent::AgentConfig;
 use fleet_engine::{EngineConfig, EngineHandle};
 use fleet_registry::etcd::{Credentials, EtcdConfig, EtcdStore, TlsFiles};
 use fleet_registry::session::SessionConfig;
 use fleet_registry::shell::{SessionHandle, spawn_session_with_timeout};
 use fleet_registry::{Layout, Store};
-use fleet_units::MachineId;
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -30,6 +31,7 @@ use tokio::task::JoinSet;
 use crate::cli::RunArguments;
 use crate::cluster::{Cluster, ClusterConfig};
 use crate::config::{self, Config, DEFAULT_SOCKET, ListenAddress};
+use crate::counts::{Counted, Counts, EngineCounter, StoreCounts};
 use crate::http::{self, Api, Passed};
 use crate::local::Local;
 use crate::peers::{self, Identity, Members, Peers};
@@ -39,6 +41,7 @@ pub use registry::run_registry;
 use ending::{Departure, Parts};
 use health::RegistryHealth;
 use registry::Registry;
+use reload::Reloader;
 
 /// Threads that work; most of the time fleetd waits.
 const WORKERS: usize = 2;
@@ -62,14 +65,25 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
 /// # Errors
 /// As [`run`].
 pub fn run_over(arguments: &RunArguments, over: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>) -> anyhow::Result<()> {
-    let (config, raw) = config::load(arguments.config.as_deref(), std::env::vars(), arguments.flags.iter().cloned())?;
+    let (config, raw) = arguments.load()?;
     crate::logging::start(config.verbose)?;
     for warning in &raw.warnings {
         tracing::warn!("{warning}");
     }
     // Systemd's sockets are taken while there is one thread.
     let passed = http::passed_by_systemd()?;
-    runtime()?.block_on(daemon(config, passed, over))
+    runtime()?.block_on(daemon(config, Read { arguments: arguments.clone(), raw }, passed, over))
+}
+
+/// Looks at what the configuration names: endpoints of etcd, and the files to speak to it with.
+///
+/// # Errors
+/// What of it cannot work.
+pub fn check(config: &Config) -> anyhow::Result<()> {
+    if config.registry.embedded {
+        return Ok(());
+    }
+    runtime()?.block_on(async { connect(config, None).map(drop) })
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
@@ -85,8 +99,15 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("failed to start threads")
 }
 
+/// Where the configuration was read, to be read again.
+struct Read {
+    arguments: RunArguments,
+    raw: config::Raw,
+}
+
 async fn daemon(
     config: Config,
+    read: Read,
     passed: Vec<Passed>,
     over: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>,
 ) -> anyhow::Result<()> {
@@ -98,7 +119,8 @@ async fn daemon(
     let facts = machine::facts(&config, peer_port, &identity)?;
     let registry = Registry::start(&config.registry).await?;
     let etcd = connect(&config, registry.as_ref())?;
-    let store = over(Arc::new(etcd.clone()));
+    let counts = Arc::new(StoreCounts::default());
+    let store: Arc<dyn Store> = Arc::new(Counted::new(over(Arc::new(etcd.clone())), Arc::clone(&counts)));
     let layout = Layout::new(&config.etcd.key_prefix);
     let timeout = config.etcd.request_timeout;
     let seed = machine::seed()?;
@@ -126,6 +148,8 @@ async fn daemon(
     let tools = Arc::new(tools::Systemd { user: config.systemd_user });
     let address = facts.address.clone().unwrap_or_default();
     let local = Local::new(facts.id.clone(), address, Arc::new(agent.control()), tools);
+    let reloader =
+        Reloader { read, facts: facts.clone(), agent: agent.control(), etcd: registry.is_none().then(|| etcd.clone()) };
     let health = RegistryHealth {
         store: etcd,
         endpoints: registry.as_ref().map_or_else(|| config.etcd.servers.clone(), |registry| vec![registry.endpoint()]),
@@ -134,12 +158,15 @@ async fn daemon(
     };
     let cluster_config = ClusterConfig { layout: layout.clone(), timeout, seed, advice: Some(advice) };
     let fresh = reach.clone();
+    let engine = (!config.disable_engine).then(|| start_engine(&config, &facts, &layout, seed, &store, &session));
+    let counter = engine.as_ref().map(|engine| Box::new(engine.counter()) as EngineCounter);
     let api = Api {
         cluster: Cluster::new(Arc::clone(&store), cluster_config, Arc::new(move || fresh.is_fresh())),
         peers: Peers::new(Arc::clone(&identity)),
         local: local.clone(),
         registry: Arc::new(health),
         token_limit: config.token_limit,
+        counts: Arc::new(Counts::new(counts, counter)),
     };
     let (stop, stopped) = watch::channel(false);
     let mut servers = JoinSet::new();
@@ -156,9 +183,8 @@ async fn daemon(
         servers.spawn(async move { peers::serve(listener, &identity, members, routes, stopped).await });
     }
 
-    let engine = (!config.disable_engine).then(|| start_engine(&config, &facts, &layout, seed, &store, &session));
     let parts = Parts { agent, engine, session, registry, reach };
-    let departure = attend(signals, &parts, &config, &facts.id).await;
+    let departure = attend(signals, &parts, &config, reloader).await;
     let status = match departure {
         Departure::Drain => "leaving: units are stopped and given back",
         Departure::Detach => "ending; units go on",
@@ -174,7 +200,7 @@ async fn daemon(
 }
 
 /// Says when fleetd is ready, and answers signals until one of them means the end.
-async fn attend(mut signals: signals::Signals, parts: &Parts, config: &Config, machine: &MachineId) -> Departure {
+async fn attend(mut signals: signals::Signals, parts: &Parts, config: &Config, mut reloader: Reloader) -> Departure {
     let mut ready = false;
     loop {
         let signal = tokio::select! {
@@ -183,18 +209,18 @@ async fn attend(mut signals: signals::Signals, parts: &Parts, config: &Config, m
                 ready = true;
                 // Without systemd above there is nobody to notify.
                 _ = sd_notify::notify(&[NotifyState::Ready]);
-                tracing::info!("fleetd {} is ready on machine {machine}", http::VERSION);
+                tracing::info!("fleetd {} is ready on machine {}", http::VERSION, reloader.facts.id);
                 continue;
             }
         };
         match signal {
-            signals::Signal::End(name) => return Departure::decide(name, config, &parts.reach).await,
-            signals::Signal::Reload => {
-                tracing::warn!(
-                    "SIGHUP: the configuration is read at start; restart fleetd to have it read, units go on"
-                );
+            signals::Signal::End(name) => {
+                return Departure::decide(name, config, reloader.read.arguments.dev, &parts.reach).await;
             }
-            signals::Signal::Dump => signals::dump(&parts.agent, parts.engine.as_ref(), &parts.reach),
+            signals::Signal::Reload => reloader.reload(),
+            signals::Signal::Dump => {
+                dump::print(&parts.agent, parts.engine.as_ref(), &parts.reach, &reloader.facts.id).await
+            }
         }
     }
 }
@@ -266,12 +292,16 @@ fn connect(config: &Config, registry: Option<&Registry>) -> anyhow::Result<EtcdS
     }
     let credentials = (!etcd.username.is_empty())
         .then(|| Credentials { user: etcd.username.clone(), password: etcd.password.clone() });
-    let store = EtcdStore::connect(EtcdConfig {
-        endpoints,
+    let credentials = credentials.filter(|_| registry.is_none());
+    Ok(EtcdStore::connect(EtcdConfig { endpoints, credentials, ..etcd_config(etcd) })?)
+}
+
+/// How to reach the etcd of the configuration.
+fn etcd_config(etcd: &config::EtcdOptions) -> EtcdConfig {
+    EtcdConfig {
+        endpoints: etcd.servers.clone(),
         tls: TlsFiles { ca: etcd.ca_file.clone(), certificate: etcd.cert_file.clone(), key: etcd.key_file.clone() },
-        credentials: credentials.filter(|_| registry.is_none()),
         request_timeout: etcd.request_timeout,
         ..EtcdConfig::default()
-    })?;
-    Ok(store)
+    }
 }

@@ -30,6 +30,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use crate::cluster::Cluster;
+use crate::counts::Counts;
 use crate::local::Local;
 use crate::peers::Peers;
 
@@ -65,6 +66,8 @@ pub struct Api {
     pub registry: Arc<dyn Health>,
     /// Page size of version 1.
     pub token_limit: u16,
+    /// What was done so far.
+    pub counts: Arc<Counts>,
 }
 
 impl Api {

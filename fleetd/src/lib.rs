@@ -5,6 +5,7 @@
 //! | [`cli`] | the command line |
 //! | [`config`] | `fleet.conf`, the environment, and flags |
 //! | [`logging`] | journald, or fleet's lines on stderr |
+//! | [`counts`] | what was done so far, for `/metrics` |
 //! | [`cluster`] | the cluster as this fleetd knows it, and writes on behalf of people |
 //! | [`daemon`] | the process: start, wiring, signals, end |
 //! | [`http`] | the API, versions 1 and 2, and its sockets |
@@ -16,6 +17,7 @@
 pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod counts;
 pub mod daemon;
 pub mod http;
 pub mod local;

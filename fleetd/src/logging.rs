@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
+use std::sync::OnceLock;
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -10,16 +11,20 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::{Layer, filter};
+use tracing_subscriber::reload;
+use tracing_subscriber::{Layer, Registry, filter};
+
+/// What decides which messages are written, while there is a logger.
+static LEVELS: OnceLock<reload::Handle<filter::Targets, Registry>> = OnceLock::new();
 
 /// Starts logging. Called once, first of all.
 ///
 /// # Errors
 /// When a logger is there already.
 pub fn start(verbose: bool) -> Result<(), tracing::subscriber::SetGlobalDefaultError> {
-    let ours = if verbose { LevelFilter::DEBUG } else { LevelFilter::INFO };
-    // Libraries speak up only when something is wrong.
-    let levels = filter::Targets::new().with_default(LevelFilter::WARN).with_target("fleet", ours);
+    let (levels, handle) = reload::Layer::new(levels(verbose));
+    // A second logger is refused below.
+    _ = LEVELS.set(handle);
     let journald = stderr_is_the_journal().then(tracing_journald::layer).and_then(Result::ok);
     match journald {
         Some(journald) => tracing::subscriber::set_global_default(
@@ -30,6 +35,20 @@ pub fn start(verbose: bool) -> Result<(), tracing::subscriber::SetGlobalDefaultE
             tracing_subscriber::fmt::layer().with_writer(std::io::stderr).event_format(FleetLines).with_filter(levels),
         )),
     }
+}
+
+/// Says more, or less, from now on.
+pub fn set_verbose(verbose: bool) {
+    if let Some(handle) = LEVELS.get() {
+        // The logger lives as long as the process.
+        _ = handle.reload(levels(verbose));
+    }
+}
+
+/// Libraries speak up only when something is wrong.
+fn levels(verbose: bool) -> filter::Targets {
+    let ours = if verbose { LevelFilter::DEBUG } else { LevelFilter::INFO };
+    filter::Targets::new().with_default(LevelFilter::WARN).with_target("fleet", ours)
 }
 
 /// Whether stderr is the stream that JOURNAL_STREAM names, and not something it was redirected to later.

@@ -36,12 +36,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints the configuration as it counts, and what is odd about it.
+/// Prints the configuration as it counts, and what is odd about it. Files that it names are read too.
 fn check(arguments: &cli::RunArguments) -> anyhow::Result<()> {
-    let (_, raw) = config::load(arguments.config.as_deref(), std::env::vars(), arguments.flags.iter().cloned())?;
+    let (config, raw) = arguments.load()?;
     for warning in &raw.warnings {
         complain(&format!("warning: {warning}\n"));
     }
+    daemon::check(&config)?;
     print(&config::describe(&raw));
     Ok(())
 }

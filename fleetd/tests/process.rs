@@ -66,17 +66,73 @@ fn signals_that_are_no_end_do_not_end_it_and_a_second_one_is_refused() {
     assert_eq!(second.code(), Some(1));
     assert!(running.log().contains("another fleetd serves"), "{}", running.log());
 
-    running.signal("HUP");
-    running.wait_for_log("SIGHUP");
     running.signal("USR1");
     running.wait_for_log("\"inTouch\":true");
     let line = running.log().lines().find(|line| line.starts_with('{')).unwrap().to_owned();
-    serde_json::from_str::<serde_json::Value>(&line).unwrap();
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    for fleets in [&line["Agent"]["Cache"]["TargetStates"], &line["UnitStatePublisher"]["Cache"]] {
+        assert!(fleets.is_object(), "what fleet's own dump held is not there: {line}");
+    }
     assert!(running.get("/fleet/v1/units").starts_with("HTTP/1.1 200"));
 
     running.signal("INT");
     assert_eq!(running.end(), 0);
     assert!(running.log().contains("units go on"), "{}", running.log());
+}
+
+/// Whoever reloads would change nothing, or lose the sockets: the configuration is read again, and what cannot be followed
+/// is named.
+#[test]
+fn a_reload_is_followed_without_a_restart_and_a_bad_one_changes_nothing() {
+    let mut running = Running::start("registry=embedded\nregistry_listen=DIR/registry.sock");
+    running.wait_for_socket();
+    let path = running.directory.path().join("fleet.conf");
+    let before = std::fs::read_to_string(&path).unwrap();
+    let reload = |running: &mut Running, more: &str, words: &str| {
+        std::fs::write(&path, format!("{before}{more}")).unwrap();
+        running.signal("HUP");
+        running.wait_for_log(words);
+    };
+    reload(&mut running, "token_limit=7\n", "changed: nothing");
+    assert!(!running.log().contains("DEBUG "), "{}", running.log());
+    reload(&mut running, "verbosity=1\ntoken_limit=7\n", "changed: verbosity");
+    running.wait_for_log("DEBUG ");
+    assert!(running.log().contains("only after `systemctl restart fleet`: token_limit"), "{}", running.log());
+    assert!(running.get("/fleet/v1/units").starts_with("HTTP/1.1 200"));
+    reload(&mut running, "agent_ttl=soon\n", "SIGHUP: nothing was changed");
+    assert!(running.log().contains("agent_ttl=soon: expected a duration"), "{}", running.log());
+    reload(&mut running, "", "changed: verbosity\n");
+    assert!(running.get("/fleet/v1/units").starts_with("HTTP/1.1 200"), "the sockets are as they were");
+}
+
+#[test]
+fn files_to_speak_to_etcd_with_are_read_again_at_a_reload_and_by_check() {
+    let directory = tempfile::tempdir().unwrap();
+    let ca = directory.path().join("ca.pem");
+    let pem = rcgen::generate_simple_self_signed(["etcd".to_owned()]).unwrap().cert.pem();
+    std::fs::write(&ca, &pem).unwrap();
+    let options = format!("etcd_servers=https://127.0.0.1:1\netcd_cafile={}", ca.display());
+    let mut running = Running::start(&options);
+    running.wait_for_socket();
+    running.signal("HUP");
+    running.wait_for_log("changed: nothing");
+    std::fs::write(&ca, "nonsense").unwrap();
+    running.signal("HUP");
+    running.wait_for_log("holds nothing in PEM format");
+    let config = running.directory.path().join("fleet.conf");
+    std::fs::remove_file(&ca).unwrap();
+    let (code, _, error) = output(fleetd().arg("--check").arg("--config").arg(&config));
+    assert_eq!(code, 1);
+    assert!(error.contains("etcd_cafile") && error.contains("ca.pem"), "{error}");
+    std::fs::write(&ca, &pem).unwrap();
+    assert_eq!(output(fleetd().arg("--check").arg("--config").arg(&config)).0, 0);
+}
+
+#[test]
+fn a_trial_without_a_users_session_says_what_is_missing() {
+    let (code, _, error) = output(fleetd().arg("--dev").env_remove("XDG_RUNTIME_DIR"));
+    assert_eq!(code, 1);
+    assert!(error.contains("XDG_RUNTIME_DIR"), "{error}");
 }
 
 #[test]

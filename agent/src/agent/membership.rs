@@ -11,9 +11,10 @@ use fleet_registry::Now;
 use fleet_registry::record::{Assignment, ClusterId, Target};
 use fleet_units::UnitName;
 
-use super::unit::Unit;
+use super::unit::{LEFT, Unit};
 use super::{Agent, Standing};
 use crate::effect::{Effect, Memory};
+use crate::reconcile::Stage;
 use crate::report::Report;
 
 /// A store that is not of this machine's cluster.
@@ -49,6 +50,8 @@ impl Unit {
         let runs = self.report.as_ref().is_none_or(|report| report.may_run());
         match wanted.target {
             Target::Launched if held.content == wanted.content => Fate::Adopted,
+            // Whether CoreOS fleet had started it or systemd did, as for a socket, nobody knows any more: it goes on.
+            Target::Loaded if held.content == wanted.content && held.uid == LEFT => Fate::Adopted,
             _ if !runs => Fate::Stopped,
             _ => Fate::InTheWay,
         }
@@ -57,6 +60,9 @@ impl Unit {
     /// From now on it is the unit that is wanted.
     pub(super) fn adopt_as(&mut self, wanted: &Assignment, cluster: Option<ClusterId>) {
         if let Some(held) = &mut self.held {
+            if held.uid == LEFT && wanted.target == Target::Loaded {
+                (held.stage, held.starting) = (Stage::Loaded, false);
+            }
             (held.uid, held.restarts, held.noted) = (wanted.uid, wanted.restarts, false);
         }
         self.cluster = cluster;

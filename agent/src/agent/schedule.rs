@@ -90,6 +90,9 @@ impl Agent {
             self.patient_until = catching_up.then_some(now.mono + PATIENCE);
             self.mark_all();
         }
+        if std::mem::take(&mut self.redescribed) {
+            self.rewrite_presence(self.standing != Standing::Present, out);
+        }
         self.cancel_watches(out);
         let schedule = self.config.layout.encode(&Key::Schedule(self.config.facts.id.clone()));
         let from = if planted::is(Fault::WatchFromNow) { 0 } else { revision + 1 };

@@ -8,6 +8,9 @@ use crate::effect::{FoundUnit, Op, UnitReport};
 use crate::note::Note;
 use crate::reconcile::{Action, Held, Stage};
 
+/// The uid of what another than fleetd left on this machine.
+pub(super) const LEFT: i64 = 0;
+
 /// An action under way.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Running {
@@ -83,8 +86,8 @@ impl Unit {
             }
             Err(why) => Self {
                 held: Some(Held {
-                    uid: 0,
-                    content: ContentKey(String::new()),
+                    uid: LEFT,
+                    content: found.content.unwrap_or(ContentKey(String::new())),
                     restarts: 0,
                     stage: Stage::Launched,
                     starting: true,

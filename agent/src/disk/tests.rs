@@ -42,7 +42,7 @@ fn what_was_written_is_found_again() {
     let found = f.disk.scan().unwrap();
     assert_eq!(found.cluster, Some(ClusterId("c".into())));
     assert_eq!(found.memory, Memory { acknowledged: 4, revision: 9 });
-    assert_eq!(found.units, BTreeMap::from([(name, FoundUnit { note: Ok(note), file: true })]));
+    assert_eq!(found.units, BTreeMap::from([(name, FoundUnit { note: Ok(note), file: true, content: None })]));
 }
 
 #[test]

@@ -15,11 +15,15 @@ impl Leader {
             Some(spec) => cluster.set_unit(name, spec),
             None => cluster.remove_unit(name),
         }
+        cluster.set_found(name, knowledge::found(ground.view, name));
     }
 
     /// A machine says something else of a unit.
     pub(crate) fn state_changed(&mut self, ground: Ground<'_>, name: &UnitName) {
         self.failures.touch(ground.view, name);
+        if let Some(cluster) = &mut self.cluster {
+            cluster.set_found(name, knowledge::found(ground.view, name));
+        }
     }
 
     /// A machine came, went, or changed, or what an operator said of it.

@@ -31,6 +31,13 @@ pub(crate) fn knows(view: &View, id: &MachineId) -> bool {
         || view.states.values().any(|by_machine| by_machine.contains_key(id))
 }
 
+/// The machines that say that they hold a unit, in its very text, without having been given it.
+pub(crate) fn found(view: &View, name: &UnitName) -> BTreeSet<MachineId> {
+    let (Some(unit), Some(states)) = (view.units.get(name), view.states.get(name)) else { return BTreeSet::new() };
+    let same = states.iter().filter(|(_, s)| s.value.is_orphan() && s.value.content == unit.value.content);
+    same.map(|(id, _)| id.clone()).collect()
+}
+
 /// Tells a new cluster what each machine lists, as far as that is known.
 ///
 /// A schedule that can be read is taken at its word. Of one that cannot, or that was deleted though its machine was not

@@ -318,6 +318,8 @@ pub enum Choice {
     },
     /// It has not left there yet.
     StillThere,
+    /// It runs there already, though no schedule gave it there.
+    RunsThere,
     /// The unit has not failed there, as it did elsewhere.
     NotFailed {
         /// Where it failed, the latest last.
@@ -340,6 +342,7 @@ impl fmt::Display for Choice {
             }
             Self::Beside { peer } => write!(f, "{peer} is there"),
             Self::StillThere => f.write_str("it has not left there yet"),
+            Self::RunsThere => f.write_str("it is there already"),
             Self::NotFailed { elsewhere } => {
                 let failed: Vec<&str> = elsewhere.iter().map(MachineId::short).collect();
                 write!(f, "it failed on {}", failed.join(", "))

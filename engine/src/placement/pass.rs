@@ -145,7 +145,14 @@ impl Cluster {
     /// Gives one machine to all of these, or to none.
     fn place_together(&mut self, members: &[UnitIx]) {
         let returns = || Some((self.find_return(members)?, Choice::StillThere));
-        let Some((machine, why)) = returns().or_else(|| self.find_machine(members)) else {
+        let adopts = || Some((self.find_finder(members)?, Choice::RunsThere));
+        if let Some(on) = self.awaits_finder(members) {
+            for &unit in members {
+                self.conclude(unit, Outcome::Waiting { on: on.clone() });
+            }
+            return;
+        }
+        let Some((machine, why)) = returns().or_else(adopts).or_else(|| self.find_machine(members)) else {
             let outcome = self.nowhere(members);
             for &unit in members {
                 self.conclude(unit, outcome.clone());

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use fleet_units::{DesiredState, Requirements, UnitName};
+use fleet_units::{DesiredState, MachineId, Requirements, UnitName};
 
 use super::decision::Outcome;
 use super::facts::UnitSpec;
@@ -27,6 +27,8 @@ pub(super) struct Unit {
     pub(super) outcome: Outcome,
     /// Where it failed.
     pub(super) failures: Failures,
+    /// Machines that hold it without having been given it.
+    pub(super) found: BTreeSet<MachineId>,
 }
 
 impl Unit {
@@ -40,6 +42,7 @@ impl Unit {
             replaces: PatternRefs::default(),
             outcome: Outcome::Withdrawn,
             failures: Failures::default(),
+            found: BTreeSet::new(),
         }
     }
 

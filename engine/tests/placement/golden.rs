@@ -8,6 +8,7 @@
 //! | `unit NAME [option; option…]` | a unit is submitted, or its text changed |
 //! | `start`, `load`, `stop`, `destroy NAME…` | people want it to run, or not |
 //! | `fail`, `forgive NAME…` | systemd gave up on it where it is, and it is to leave; that is forgotten |
+//! | `found NAME [ID…]` | these machines hold it without having been given it |
 //! | `ack ID…` | a machine acknowledges what was written for it |
 //! | `ack-but ID NAME…` | the same, but it is still stopping these |
 //! | `plan` | decide and write; the lines after it that begin with `>` are what comes of it |
@@ -64,6 +65,7 @@ fn rest_of(model: &mut Model, command: &str, rest: &str) {
             }
             model.set_machine(facts);
         }
+        "found" => model.find(&unit(words[0]), words[1..].iter().map(|id| machine(id)).collect()),
         "ack-but" => model.acknowledge(&machine(words[0]), &words[1..].iter().map(|name| unit(name)).collect()),
         _ => words.iter().for_each(|word| each(model, command, word)),
     }

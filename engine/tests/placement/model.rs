@@ -33,6 +33,8 @@ pub(crate) struct Model {
     pub(crate) written: BTreeMap<MachineId, Written>,
     /// Where units failed.
     pub(crate) failures: BTreeMap<UnitName, Failures>,
+    /// Who holds a unit without having been given it.
+    pub(crate) found: BTreeMap<UnitName, BTreeSet<MachineId>>,
     /// Where units were listed before the last plan.
     pub(crate) before: BTreeMap<UnitName, BTreeSet<MachineId>>,
     revision: i64,
@@ -128,6 +130,12 @@ impl Model {
         self.cluster.set_failures(name, failures.clone());
     }
 
+    /// These machines hold it without having been given it.
+    pub(crate) fn find(&mut self, name: &UnitName, machines: BTreeSet<MachineId>) {
+        self.cluster.set_found(name, machines.clone());
+        self.found.insert(name.clone(), machines);
+    }
+
     /// It failed nowhere, or that is forgotten.
     pub(crate) fn forgive(&mut self, name: &UnitName) {
         self.failures.remove(name);
@@ -176,6 +184,9 @@ impl Model {
         for (id, written) in &self.written {
             let leaving = written.leaving.iter().map(|(name, &generation)| (name, generation));
             cluster.set_schedule(id, written.units.keys(), leaving);
+        }
+        for (name, machines) in &self.found {
+            cluster.set_found(name, machines.clone());
         }
         for (name, failures) in &self.failures {
             cluster.set_failures(name, failures.clone());

@@ -170,8 +170,11 @@ impl Model {
                 continue;
             }
             let tied = self.tied(name);
-            let settled =
-                |unit: &UnitName| !self.wanted(unit) || listed.contains_key(unit) || self.may_run_somewhere(unit);
+            let returns = |id: &MachineId| self.machines.get(id).is_some_and(|facts| facts.catching_up);
+            let awaited = |unit: &UnitName| self.found.get(unit).is_some_and(|found| found.iter().any(returns));
+            let settled = |unit: &UnitName| {
+                !self.wanted(unit) || listed.contains_key(unit) || self.may_run_somewhere(unit) || awaited(unit)
+            };
             if tied.iter().any(settled) {
                 continue;
             }

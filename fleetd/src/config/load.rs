@@ -3,29 +3,48 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Config, ConfigError, DEFAULT_PATH, EtcdOptions, ListenAddress, OnStop, Raw, RegistryOptions, value};
+use super::{
+    Config, ConfigError, DEFAULT_PATH, EtcdOptions, ListenAddress, OnStop, Raw, RegistryOptions, Source, value,
+};
 
-/// Reads the file, the environment, and the flags, in this order.
-///
-/// Without `path`, the default file is read if it is there; a path that was asked for must be.
+/// Where options come from beside the environment, each overriding the one before.
+#[derive(Debug, Clone, Default)]
+pub struct Sources<'a> {
+    /// What `--dev` says; empty without it. With it the default file is not read.
+    pub dev: Vec<(&'static str, String)>,
+    /// The file that was asked for, which must be there. Without one, the default file is read if it is.
+    pub file: Option<&'a Path>,
+    /// Flags of the command line.
+    pub flags: Vec<(&'static str, String)>,
+}
+
+/// Reads what `--dev` says, the file, the environment, and the flags, in this order.
 ///
 /// # Errors
 /// When the file cannot be read, or a value means nothing.
 pub fn load(
-    path: Option<&Path>,
+    sources: Sources<'_>,
     environment: impl IntoIterator<Item = (String, String)>,
-    flags: impl IntoIterator<Item = (&'static str, String)>,
 ) -> Result<(Config, Raw), ConfigError> {
+    let Sources { dev, file, flags } = sources;
     let mut raw = Raw::default();
-    let file = path.unwrap_or(Path::new(DEFAULT_PATH));
-    match std::fs::read_to_string(file) {
-        Ok(text) => raw.read_file(file, &text)?,
-        Err(e) if path.is_none() && e.kind() == std::io::ErrorKind::NotFound => {}
-        Err(source) => return Err(ConfigError::Unreadable { path: file.to_owned(), source }),
+    let default = dev.is_empty().then_some(Path::new(DEFAULT_PATH));
+    for (name, value) in dev {
+        raw.set_dev(name, value);
+    }
+    if let Some(path) = file.or(default) {
+        match std::fs::read_to_string(path) {
+            Ok(text) => raw.read_file(path, &text)?,
+            Err(e) if file.is_none() && e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(source) => return Err(ConfigError::Unreadable { path: path.to_owned(), source }),
+        }
     }
     raw.read_environment(environment);
     for (name, value) in flags {
         raw.set_flag(name, value);
+    }
+    if raw.is_set("etcd_servers") && *raw.get("registry").1 == Source::Dev {
+        raw.set_dev("registry", String::new());
     }
     let config = Config::from_raw(&raw)?;
     for (name, instead) in [

@@ -25,6 +25,8 @@ pub enum Source {
     },
     /// On the command line.
     Flag,
+    /// By `--dev`, for want of anything else.
+    Dev,
 }
 
 impl std::fmt::Display for Source {
@@ -34,6 +36,7 @@ impl std::fmt::Display for Source {
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
             Self::Environment { variable } => write!(f, "environment {variable}"),
             Self::Flag => f.write_str("command line"),
+            Self::Dev => f.write_str("--dev"),
         }
     }
 }
@@ -106,6 +109,16 @@ impl Raw {
                 None => {}
             }
         }
+    }
+
+    /// Takes what `--dev` says, before anything else.
+    pub fn set_dev(&mut self, name: &'static str, value: String) {
+        self.values.insert(name, (value, Source::Dev));
+    }
+
+    /// Takes one option, and where it was set, from another reading.
+    pub fn take_from(&mut self, other: &Self, name: &'static str) {
+        self.values.extend(other.values.get(name).map(|value| (name, value.clone())));
     }
 
     /// Takes a flag of the command line.

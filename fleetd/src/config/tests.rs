@@ -119,7 +119,11 @@ fn the_environment_overrides_the_file_and_flags_override_both() {
     std::fs::write(&path, "agent_ttl=20s\npublic_ip=192.0.2.1\ntoken_limit=7\nverify_units=true\n").unwrap();
     let environment = [("FLEET_AGENT_TTL", "30s"), ("FLEET_PUBLIC_IP", ""), ("FLEET_METADATE", "a=b"), ("HOME", "/")]
         .map(|(k, v)| (k.to_owned(), v.to_owned()));
-    let (config, raw) = load(Some(&path), environment, [("token_limit", "9".to_owned())]).unwrap();
+    let (config, raw) = load(
+        Sources { file: Some(&path), flags: vec![("token_limit", "9".to_owned())], ..Sources::default() },
+        environment,
+    )
+    .unwrap();
     assert_eq!(config.agent_ttl, Duration::from_secs(30));
     assert_eq!(config.public_ip, None, "set and empty counts as set");
     assert_eq!(config.token_limit, 9);
@@ -134,7 +138,8 @@ fn the_environment_overrides_the_file_and_flags_override_both() {
 
 #[test]
 fn a_file_that_was_asked_for_must_be_there() {
-    let error = load(Some(Path::new("/nonexistent/fleet.conf")), [], []).unwrap_err().to_string();
+    let sources = Sources { file: Some(Path::new("/nonexistent/fleet.conf")), ..Sources::default() };
+    let error = load(sources, []).unwrap_err().to_string();
     assert!(error.contains("/nonexistent/fleet.conf"), "{error}");
 }
 

@@ -47,7 +47,11 @@ pub(super) enum Departure {
 
 impl Departure {
     /// Decides at a signal, and says why in the log.
-    pub(super) async fn decide(signal: &str, config: &Config, reach: &Reach) -> Self {
+    pub(super) async fn decide(signal: &str, config: &Config, dev: bool, reach: &Reach) -> Self {
+        if dev && config.on_stop == OnStop::Drain && reach.in_touch() {
+            tracing::info!("{signal}: the trial ends, and what it started is stopped");
+            return Self::Drain;
+        }
         let read = tokio::time::timeout(JOB_LIMIT, own_job(config.systemd_user)).await;
         let job = match read {
             Ok(Ok(job)) => job,

@@ -19,29 +19,39 @@ const RUNTIME_DIRECTORY: &str = "/run/fleet";
 pub(super) fn facts(config: &Config, peer_port: Option<u16>, identity: &Identity) -> anyhow::Result<MachineFacts> {
     let id = facts::machine_id(Path::new(MACHINE_ID)).context("unable to determine local machine ID")?;
     let address = config.public_ip.clone().or_else(|| facts::default_address().map(|ip| ip.to_string()));
-    let found = facts::capacity();
     Ok(MachineFacts {
         id,
         hostname: facts::hostname()?,
         peer: peer_port.and_then(|port| endpoint(config.peer_listen, address.as_deref(), port, identity)),
         address,
         metadata: config.metadata.clone(),
-        capacity: Capacity {
-            memory: config.capacity.memory.or(found.memory),
-            cpu_millis: config.capacity.cpu_millis.or(found.cpu_millis),
-            ..Capacity::default()
-        },
+        capacity: capacity(config),
         version: VERSION.to_owned(),
         boot_id: facts::boot_id()?,
-        instance: facts::instance(&runtime_directory())?,
+        instance: facts::instance(&runtime_directory(config.systemd_user))?,
         carries_registry: config.registry.embedded,
     })
 }
 
-fn runtime_directory() -> PathBuf {
+/// What this machine can give, where the configuration does not say otherwise.
+pub(super) fn capacity(config: &Config) -> Capacity {
+    let found = facts::capacity();
+    Capacity {
+        memory: config.capacity.memory.or(found.memory),
+        cpu_millis: config.capacity.cpu_millis.or(found.cpu_millis),
+        ..Capacity::default()
+    }
+}
+
+fn runtime_directory(user: bool) -> PathBuf {
     let named = std::env::var("RUNTIME_DIRECTORY").unwrap_or_default();
-    let first = named.split(':').next().filter(|path| !path.is_empty());
-    PathBuf::from(first.unwrap_or(RUNTIME_DIRECTORY))
+    if let Some(first) = named.split(':').next().filter(|path| !path.is_empty()) {
+        return PathBuf::from(first);
+    }
+    match std::env::var_os("XDG_RUNTIME_DIR") {
+        Some(directory) if user => PathBuf::from(directory).join("fleet"),
+        _ => PathBuf::from(RUNTIME_DIRECTORY),
+    }
 }
 
 /// Where others find the peer port: at the address that it is bound to, or at the machine's where that is any.

@@ -21,7 +21,7 @@ use tower::ServiceExt;
 use super::failure::RETRY_AFTER;
 use super::patient::Patient;
 use super::sockets::Prompt;
-use super::{ApiSocket, Caller, Limits};
+use super::{ApiSocket, Caller, Limits, VERSION};
 
 /// What is buffered of a connection each way; the head of a request has to fit.
 const BUFFER: usize = 32 << 10;
@@ -207,8 +207,8 @@ async fn turn_away<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> std::io::Result<()> {
     let body = serde_json::to_string(&ErrorEntity::new(status.as_u16(), message)).map_err(std::io::Error::other)?;
     let answer = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nRetry-After: {RETRY_AFTER}\r\n\
-         Connection: close\r\n\r\n{body}",
+        "HTTP/1.1 {status}\r\nServer: fleetd/{VERSION}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         Retry-After: {RETRY_AFTER}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     );
     stream.write_all(answer.as_bytes()).await?;

@@ -139,7 +139,10 @@ fn open_unix(path: &Path) -> anyhow::Result<UnixListener> {
     }
     let listener = UnixListener::bind(&fresh).with_context(|| format!("failed to listen on {}", path.display()))?;
     let settle = || -> io::Result<()> {
-        if let Ok(Some(group)) = nix::unistd::Group::from_name(GROUP) {
+        // A user's own fleetd serves that user.
+        if nix::unistd::geteuid().is_root()
+            && let Ok(Some(group)) = nix::unistd::Group::from_name(GROUP)
+        {
             std::os::unix::fs::chown(&fresh, None, Some(group.gid.as_raw()))?;
         }
         std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(MODE))?;

@@ -37,6 +37,7 @@ use tokio::sync::watch;
 use super::{Api, ApiSocket, Door, Limits, open, router, serve};
 use crate::cluster::{Cluster, ClusterConfig};
 use crate::config::ListenAddress;
+use crate::counts::{Counted, Counts, StoreCounts};
 use crate::local::{JournalRequest, JournalStream, Local, UnitTools};
 use crate::peers::{Identity, Peers};
 
@@ -185,12 +186,18 @@ impl Served {
         let agent = Member::new();
         let identity = Identity::load_or_make(directory.path()).unwrap();
         let local = Local::new(machine("m1"), "192.0.2.1".into(), Arc::new(agent.clone()), Arc::new(Shell));
+        let counts = Arc::new(StoreCounts::default());
         let api = Api {
-            cluster: Cluster::new(Arc::new(store.clone()), config, Arc::new(|| true)),
+            cluster: Cluster::new(
+                Arc::new(Counted::new(Arc::new(store.clone()), Arc::clone(&counts))),
+                config,
+                Arc::new(|| true),
+            ),
             peers: Peers::new(Arc::new(identity)),
             local,
             registry: Arc::new(Unasked),
             token_limit: 3,
+            counts: Arc::new(Counts::new(counts, None)),
         };
         let socket: ApiSocket = open(&ListenAddress::Unix(path.clone())).await.unwrap();
         let (stop, stopped) = watch::channel(false);

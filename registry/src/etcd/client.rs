@@ -46,6 +46,16 @@ impl EtcdStore {
         Ok(Self { rpc: Arc::new(Rpc::new(config)?), keep_alive: Arc::default() })
     }
 
+    /// Makes new connections with these endpoints and these TLS files as they are now; what is open stays. User,
+    /// password, and times stay as they were.
+    ///
+    /// # Errors
+    ///
+    /// Options that cannot work: then nothing has changed.
+    pub fn reconnect(&self, config: &EtcdConfig) -> Result<(), EtcdConfigError> {
+        self.rpc.reconnect(config)
+    }
+
     /// What the endpoint in use says of itself.
     ///
     /// # Errors

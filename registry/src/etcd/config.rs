@@ -9,6 +9,9 @@ use tonic::transport::{Channel, Endpoint};
 /// Where the system keeps the authorities that it trusts, for `https://` endpoints without a CA file.
 const SYSTEM_AUTHORITIES: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
+/// How everything in PEM format begins.
+const PEM: &[u8] = b"-----BEGIN ";
+
 /// etcd takes more frequent probes for an attack (`--grpc-keepalive-min-time`) and closes the connection.
 const ETCD_KEEP_ALIVE_MIN: Duration = Duration::from_secs(5);
 
@@ -101,6 +104,14 @@ pub enum EtcdConfigError {
         /// Why.
         source: std::io::Error,
     },
+    /// A file holds something else.
+    #[error("{path:?} ({option}) holds nothing in PEM format", path = path.display().to_string())]
+    NotPem {
+        /// The option that named it.
+        option: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
     /// A client's certificate without its key, or the reverse.
     #[error("etcd_certfile and etcd_keyfile go together: {missing} is missing")]
     HalfIdentity {
@@ -186,7 +197,13 @@ impl TlsFiles {
 }
 
 fn read(option: &'static str, path: &Path) -> Result<Vec<u8>, EtcdConfigError> {
-    std::fs::read(path).map_err(|source| EtcdConfigError::Unreadable { option, path: path.to_owned(), source })
+    let unreadable = |source| EtcdConfigError::Unreadable { option, path: path.to_owned(), source };
+    let pem = std::fs::read(path).map_err(unreadable)?;
+    // Without this a file that is still empty, or another one, would pass for authorities that vouch for nobody.
+    match pem.windows(PEM.len()).any(|window| window == PEM) {
+        true => Ok(pem),
+        false => Err(EtcdConfigError::NotPem { option, path: path.to_owned() }),
+    }
 }
 
 fn system_authorities() -> Result<Vec<u8>, EtcdConfigError> {

@@ -1,6 +1,7 @@
 //! One call to whichever endpoint answers.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -23,7 +24,7 @@ use crate::wire;
 /// Connections to all endpoints, of which one is in use.
 #[derive(Debug)]
 pub(super) struct Rpc {
-    members: Vec<Member>,
+    members: RwLock<Arc<[Member]>>,
     /// The one in use; taken modulo their number.
     current: AtomicUsize,
     auth: Auth,
@@ -42,11 +43,23 @@ pub(super) enum Retry {
 impl Rpc {
     pub(super) fn new(config: EtcdConfig) -> Result<Self, EtcdConfigError> {
         Ok(Self {
-            members: config.members()?,
+            members: RwLock::new(config.members()?.into()),
             current: AtomicUsize::new(0),
             auth: Auth::new(config.credentials),
             timeout: config.request_timeout,
         })
+    }
+
+    /// Goes by these options from now on, as far as connections go: new ones are made to the same endpoints or others,
+    /// with the files as they are now. Streams that are open stay where they are.
+    pub(super) fn reconnect(&self, config: &EtcdConfig) -> Result<(), EtcdConfigError> {
+        let members = config.members()?.into();
+        *self.members.write().unwrap_or_else(PoisonError::into_inner) = members;
+        Ok(())
+    }
+
+    fn members(&self) -> Arc<[Member]> {
+        Arc::clone(&self.members.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Calls a method and waits for its answer.
@@ -58,7 +71,7 @@ impl Rpc {
         let mut attempts = Attempts::new(self, retry);
         loop {
             let attempt = async {
-                let (mut grpc, request) = self.prepare(attempts.member(), request.clone()).await?;
+                let (mut grpc, request) = self.prepare(&attempts.member(), request.clone()).await?;
                 let method = PathAndQuery::from_static(method);
                 Ok(grpc.unary(request, method, ProstCodec::default()).await?.into_inner())
             };
@@ -85,7 +98,7 @@ impl Rpc {
                 let (sender, receiver) = mpsc::channel(1);
                 let sent = sender.send(first.clone()).await;
                 sent.map_err(|_| Status::internal("a new stream takes no message"))?;
-                let (mut grpc, request) = self.prepare(attempts.member(), ReceiverStream::new(receiver)).await?;
+                let (mut grpc, request) = self.prepare(&attempts.member(), ReceiverStream::new(receiver)).await?;
                 let method = PathAndQuery::from_static(method);
                 let answers = grpc.streaming(request, method, ProstCodec::default()).await?.into_inner();
                 Ok((sender, answers))
@@ -126,14 +139,15 @@ impl Rpc {
         // Someone else may have moved on already.
         let next = index.wrapping_add(1);
         let moved = self.current.compare_exchange(index, next, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        if moved && self.members.len() > 1 {
+        if moved && self.members().len() > 1 {
             let (from, to) = (self.member(index), self.member(next));
             tracing::debug!(from = from.endpoint, to = to.endpoint, "moving on to the next etcd endpoint");
         }
     }
 
-    fn member(&self, index: usize) -> &Member {
-        &self.members[index % self.members.len()]
+    fn member(&self, index: usize) -> Member {
+        let members = self.members();
+        members[index % members.len()].clone()
     }
 }
 
@@ -155,13 +169,13 @@ impl<'a> Attempts<'a> {
             rpc,
             retry,
             deadline: Instant::now() + rpc.timeout,
-            left: rpc.members.len(),
+            left: rpc.members().len(),
             index: rpc.current.load(Ordering::Relaxed),
             token_is_fresh: false,
         }
     }
 
-    fn member(&self) -> &'a Member {
+    fn member(&self) -> Member {
         self.rpc.member(self.index)
     }
 

@@ -151,6 +151,7 @@ impl ClusterBuilder {
             Some(units) => units,
             None => shipped(&[SERVICE, SOCKET])?,
         };
+        lab = lab.file(FileSpec::contents("/etc/group", groups()?));
         if self.fence_units {
             for (name, text) in shipped(&FENCE_UNITS)? {
                 lab = lab.file(FileSpec::contents(Path::new("/usr/lib/systemd/system").join(name), text));
@@ -171,6 +172,13 @@ impl ClusterBuilder {
         }
         Ok(lab)
     }
+}
+
+/// The host's groups and fleet's, as systemd-sysusers, which machines of a lab do not run, would have them.
+fn groups() -> Result<String> {
+    let groups = fs::read_to_string("/etc/group").context("cannot read /etc/group")?;
+    let others = groups.lines().filter(|line| !line.starts_with("fleet:")).map(|line| format!("{line}\n"));
+    Ok(others.chain(["fleet:x:989:\n".to_owned()]).collect())
 }
 
 fn shipped(names: &[&str]) -> Result<Vec<(String, String)>> {

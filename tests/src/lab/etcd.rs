@@ -80,6 +80,8 @@ impl<'a> Etcd<'a> {
             ("initial-advertise-peer-urls", &peer),
             ("initial-cluster", &self.initial_cluster()?),
             ("initial-cluster-token", self.lab.name()),
+            // As a CoreOS fleet needs it, whose tree is apart from all that version 3 holds.
+            ("enable-v2", "true"),
             ("logger", "zap"),
             ("log-level", "warn"),
         ];

@@ -50,7 +50,7 @@ impl Disk {
             }
             DiskEffect::WriteUnit { op, unit, content, note } => {
                 if self.error.is_none() {
-                    self.units.insert(unit.clone(), FoundUnit { note: Ok(note), file: true });
+                    self.units.insert(unit.clone(), FoundUnit { note: Ok(note), file: true, content: None });
                     self.texts.insert(unit.clone(), content);
                 }
                 DiskEvent::Unit { op, unit, result: outcome(&self.error) }
@@ -58,7 +58,7 @@ impl Disk {
             DiskEffect::WriteNote { op, unit, note } => {
                 if self.error.is_none() {
                     let file = self.texts.contains_key(&unit);
-                    self.units.insert(unit.clone(), FoundUnit { note: Ok(note), file });
+                    self.units.insert(unit.clone(), FoundUnit { note: Ok(note), file, content: None });
                 }
                 DiskEvent::Unit { op, unit, result: outcome(&self.error) }
             }

@@ -175,7 +175,7 @@ impl World {
             Owed::Agent(Effect::Log(report)) => self.say(n, format_args!("agent: {report}")),
             Owed::Session(SessionEffect::Ended)
             | Owed::Engine(EngineEffect::Status(_) | EngineEffect::Resigned)
-            | Owed::Agent(Effect::Ready) => {}
+            | Owed::Agent(Effect::Ready | Effect::Told(_)) => {}
             Owed::Agent(Effect::Left) => self.left(n),
         }
     }

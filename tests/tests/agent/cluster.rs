@@ -1,12 +1,12 @@
 //! The machine and its cluster: whose store it is, presence, outages, and the ways to end.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fleet_agent::{Event, FoundUnit, Job, Standing};
 use fleet_registry::Key;
 use fleet_registry::memory::Memory;
-use fleet_registry::record::{ClusterId, ClusterRecord, MachineRecord, Target};
+use fleet_registry::record::{ClusterId, ClusterRecord, ContentKey, MachineRecord, Target};
 use fleet_units::MachineId;
 
 use crate::world::{TTL, World, unit};
@@ -234,10 +234,68 @@ fn an_absent_schedule_is_not_an_empty_one() {
     assert!(w.machine().is_some_and(|m| m.catching_up), "it has units, and must be told what to do with them");
 }
 
+/// What is in fleet's directory and has no note.
+fn left_by_another(text: Option<&str>) -> FoundUnit {
+    let content = text.map(|text| ContentKey::of(text, &BTreeMap::new()));
+    FoundUnit { note: Err("it has no note: fleet did not load it".into()), file: true, content }
+}
+
+/// Whoever replaces CoreOS fleet would have every process restarted: what it left is taken over as it runs.
+#[test]
+fn what_coreos_fleet_left_is_adopted_without_touching_it() {
+    let mut w = World::new();
+    for name in ["x.service", "loaded.service", "other.service"] {
+        w.disk.units.insert(unit(name), left_by_another(Some(TEXT)));
+        w.systemd.set_active(w.now, &unit(name), true);
+    }
+    w.restart();
+    w.publish();
+    let orphaned = |w: &World, name: &str| w.state(name).is_some_and(|s| s.extra.contains_key("orphan"));
+    w.until("it is shown", |w| orphaned(w, "x.service") && orphaned(w, "loaded.service"));
+    assert_eq!(w.state("x.service").map(|s| s.content), Some(ContentKey::of(TEXT, &BTreeMap::new())));
+    w.systemd.asked.clear();
+    w.give("x.service", 5, TEXT, Target::Launched);
+    w.give("loaded.service", 6, TEXT, Target::Loaded);
+    w.give("other.service", 7, "[Service]\nExecStart=/bin/other\n", Target::Launched);
+    w.publish();
+    w.until("they are the cluster's", |w| !orphaned(w, "x.service") && !orphaned(w, "loaded.service"));
+    w.run(Duration::from_secs(10));
+    assert_eq!(w.state("x.service").map(|s| s.uid), Some(5));
+    assert!(w.systemd.asked.is_empty(), "{:?}", w.systemd.asked);
+    assert!(orphaned(&w, "other.service"), "another text is another unit");
+    w.restart();
+    w.run(Duration::from_secs(10));
+    assert!(w.systemd.asked.is_empty(), "after a restart: {:?}", w.systemd.asked);
+    w.take("x.service");
+    w.publish();
+    w.until("it is stopped like any other", |w| !w.is_active("x.service"));
+}
+
+/// Whoever edits the metadata in fleet.conf would have to restart fleetd: it is published at a reload, touching no unit.
+#[test]
+fn a_reload_publishes_the_metadata_and_touches_no_unit() {
+    let mut w = running();
+    w.systemd.asked.clear();
+    let metadata = BTreeMap::from([("zone".to_owned(), "b".to_owned())]);
+    let facts = fleet_agent::MachineFacts { metadata: metadata.clone(), ..crate::world::config().facts };
+    w.agent_step(Event::Facts(Box::new(facts)));
+    w.until("it is published", |w| w.machine().is_some_and(|m| m.metadata == metadata));
+    assert_eq!(w.agent.status().standing, Standing::Present);
+    w.run(Duration::from_secs(10));
+    assert!(w.systemd.asked.is_empty(), "{:?}", w.systemd.asked);
+
+    // One that comes while the machine registers is not lost.
+    w.restart();
+    let facts = fleet_agent::MachineFacts { metadata: metadata.clone(), ..crate::world::config().facts };
+    w.agent_step(Event::Facts(Box::new(facts)));
+    w.until("it is present", |w| w.agent.status().standing == Standing::Present);
+    w.until("it is published", |w| w.machine().is_some_and(|m| m.metadata == metadata && !m.catching_up));
+}
+
 #[test]
 fn orphans_are_shown_and_never_stopped() {
     let mut w = World::new();
-    let stranger = FoundUnit { note: Err("it has no note: fleet did not load it".into()), file: true };
+    let stranger = left_by_another(None);
     w.disk.units.insert(unit("x.service"), stranger);
     w.systemd.set_active(w.now, &unit("x.service"), true);
     w.restart();

@@ -142,6 +142,7 @@ impl World {
                     self.systemd.later(self.now, Event::Disk(event));
                 }
                 Effect::Log(report) => self.logs.push(report),
+                Effect::Told(_) => {}
                 Effect::Ready => self.ready = true,
                 Effect::Left => self.left = true,
             }

@@ -130,6 +130,7 @@ async fn who_comes_when_all_places_are_taken_is_told_to_come_again() {
     let answer = served.get("/fleet/v2/units").await;
     assert_eq!((answer.status, answer.headers["retry-after"].to_str().unwrap()), (429, "1"));
     assert!(answer.message().contains("holds 2 connections"), "{}", answer.body);
+    assert_eq!(answer.headers["server"], concat!("fleetd/", env!("CARGO_PKG_VERSION")));
     drop(first);
     served.until_inside(1).await;
     assert_eq!(served.get("/fleet/v2/units").await.status, 200);

@@ -5,6 +5,8 @@ use fleet_registry::record::Target;
 
 use super::{Served, content, machine};
 
+const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
 #[tokio::test]
 async fn paths_and_methods_answer_as_fleets_did() {
     let served = Served::new().await;
@@ -189,6 +191,14 @@ async fn the_current_state_is_what_the_scheduled_machine_has_reached() {
         assert_eq!(page["states"].as_array().map_or(0, Vec::len), count, "{query}");
     }
 
+    // A global unit has no one machine, and no state of its own.
+    let body = r#"{"desiredState":"launched","options":[{"section":"Service","name":"ExecStart","value":"/x"},
+        {"section":"X-Fleet","name":"Global","value":"true"}]}"#;
+    served.send("PUT", "/fleet/v1/units/g.service", body).await;
+    let global = served.get("/fleet/v1/units/g.service").await.json();
+    let keys: Vec<&String> = global.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["desiredState", "name", "options"]);
+
     // A lost machine's last words are hidden here.
     served.delete(Key::Machine(machine("m1"))).await;
     served.until(path, current("inactive")).await;
@@ -207,6 +217,7 @@ async fn metadata_is_patched_in_both_spellings() {
     // The content type is not looked at here.
     let answer = served.ask("PATCH", path, &[], patch).await;
     assert_eq!((answer.status, answer.body.as_str()), (204, ""));
+    assert_eq!(answer.headers["content-type"], "application/json");
     let expected = r#"{"machines":[{"id":"m1","metadata":{"ram":"64","zone":"b"},"primaryIP":"192.0.2.9"}]}"#;
     assert_eq!(served.get(path).await.body, expected);
     for (patch, message) in [
@@ -250,4 +261,41 @@ async fn without_a_store_every_question_gets_503_with_the_reason() {
     }
     served.store.up.send_replace(true);
     served.until("/fleet/v1/units", |page| page["units"][0]["name"] == "a.service").await;
+}
+
+/// Dashboards and alerts that were written for fleet would show nothing.
+#[tokio::test]
+async fn metrics_have_every_name_that_fleet_documented() {
+    let served = Served::new().await;
+    served.put_unit("a.service", "/bin/true", "").await;
+    let metrics = served.get("/metrics").await;
+    assert_eq!((metrics.status, metrics.headers["content-type"].to_str().unwrap()), (200, TEXT_FORMAT));
+    for line in [
+        "fleet_engine_leader_start_time 0",
+        "fleet_engine_task_count_total{type=\"attemptscheduleunit\"} 0",
+        "fleet_engine_task_count_total{type=\"unscheduleunit\"} 0",
+        "fleet_engine_task_failure_count_total{type=\"attemptscheduleunit\"} 0",
+        "fleet_engine_reconcile_count_total 0",
+        "fleet_engine_reconcile_duration_second_count 0",
+        "fleet_engine_reconcile_failure_count_total{type=\"machine_away\"} 0",
+        "fleet_engine_reconcile_failure_count_total{type=\"run\"} 0",
+        "fleet_engine_reconcile_failure_count_total{type=\"schedule\"} 0",
+        "fleet_registry_operation_count_total{type=\"set\"} 1",
+        "fleet_registry_operation_failed_count_total{type=\"set\"} 0",
+        "fleet_registry_operation_duration_second_count{ops=\"set\"} 1",
+    ] {
+        assert!(metrics.body.lines().any(|found| found == line), "{line} is not in {}", metrics.body);
+    }
+    for name in ["process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds"] {
+        let value = metrics.body.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
+        assert!(value.is_some_and(|value| value > 0.0), "{name}: {value:?}");
+    }
+    assert_eq!(served.ask("POST", "/metrics", &[], "").await.status, 405);
+
+    // What this process knows of itself needs no registry.
+    let alone = Served::new().await;
+    alone.store.up.send_replace(false);
+    let metrics = alone.get("/metrics").await;
+    assert_eq!(metrics.status, 200);
+    assert!(metrics.body.contains("\nfleet_registry_followed 0\n"), "{}", metrics.body);
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use fleet_api::v1;
 use fleet_registry::record::OperatorRecord;
@@ -73,7 +73,8 @@ async fn patch(api: &Api, body: &[u8]) -> Result<Response, Failure> {
         revision = revision.max(written);
     }
     api.cluster.reached(revision).await;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    // As fleet had it: a type, of nothing.
+    Ok((StatusCode::NO_CONTENT, [(header::CONTENT_TYPE, "application/json")]).into_response())
 }
 
 fn check(operation: Operation) -> Result<(MachineId, String, Option<String>), Failure> {
