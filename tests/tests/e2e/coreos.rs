@@ -121,7 +121,7 @@ fn a_cluster_of_coreos_fleet_is_taken_over_without_restarting_a_process() {
                 files.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
             let expected = [
                 "a.service launched launched",
-                "all.service launched -",
+                "all.service launched launched(2/2)",
                 "b.service launched launched",
                 "far.service inactive inactive",
                 "idle.service loaded loaded",
