@@ -169,6 +169,10 @@ impl Model {
         let Some(written) = self.written.get_mut(id) else { return };
         written.leaving.retain(|name, _| stopping.contains(name));
         let generation = written.generation;
+        // It says of others, too, that it is still stopping them.
+        for name in stopping.iter().filter(|name| !written.units.contains_key(*name)) {
+            written.leaving.entry(name.clone()).or_insert(generation);
+        }
         self.cluster.acknowledge(id, generation, stopping);
     }
 
