@@ -19,6 +19,7 @@ use fleet_registry::store::{Operation, PutRequest, Request, TxnRequest};
 use fleet_registry::{Key, Layout, Store};
 use fleet_units::{MachineId, UnitName};
 use fleetd::cluster::{Change, Cluster, ClusterConfig};
+use fleetd::counts::Counts;
 use fleetd::http::{Api, Caller, Health, Limits, attend, router};
 use fleetd::local::{JournalRequest, JournalStream, Local, Member, UnitTools};
 use fleetd::peers::{Identity, Members, Peers, Porter, ask};
@@ -55,6 +56,7 @@ pub(crate) fn api(data: &[u8]) {
             local: local(),
             registry: Arc::new(Silent),
             token_limit: 3,
+            counts: Arc::new(Counts::new(Arc::default(), None)),
         };
         let (near, far) = duplex(BUFFER);
         let routes = router(api, &Limits::default()).layer(middleware::map_response(check));
