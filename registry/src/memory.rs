@@ -11,6 +11,7 @@
 mod check;
 mod core;
 mod errors;
+mod hash;
 mod journal;
 mod leases;
 mod mvcc;

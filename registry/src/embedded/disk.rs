@@ -41,6 +41,19 @@ pub(super) struct CommitError {
     pub(super) full: bool,
 }
 
+impl From<redb::Error> for CommitError {
+    fn from(error: redb::Error) -> Self {
+        let full = match &error {
+            redb::Error::Io(e) => matches!(
+                e.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+            ),
+            _ => false,
+        };
+        Self { why: error.to_string(), full }
+    }
+}
+
 impl Disk {
     /// Opens the registry of a directory, or makes one where there never was any.
     pub(super) fn open(dir: &Path, now: Mono, seed: u64) -> Result<(Self, Memory), EmbeddedError> {
@@ -130,16 +143,12 @@ impl Disk {
             transaction.commit()?;
             Ok(())
         };
-        write().map_err(|error| {
-            let full = match &error {
-                redb::Error::Io(e) => matches!(
-                    e.kind(),
-                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
-                ),
-                _ => false,
-            };
-            CommitError { why: error.to_string(), full }
-        })
+        write().map_err(CommitError::from)
+    }
+
+    /// Moves everything to the front of the file and cuts off the rest.
+    pub(super) fn defragment(&mut self) -> Result<(), CommitError> {
+        self.database.compact().map(drop).map_err(|error| CommitError::from(redb::Error::from(error)))
     }
 }
 

@@ -11,8 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::config::EmbeddedConfig;
 use super::error::EmbeddedError;
 use super::streams::{Delivery, STREAM_DEPTH, StreamId};
-use super::writer::{Job, Reply, Status, Writer, stopped};
-use crate::store::{Request, Response, StoreError};
+use super::writer::{Hash, Job, Reply, Status, Writer, stopped};
+use crate::store::{Header, Request, Response, StoreError};
 
 /// An embedded registry that is open. It closes with its last clone.
 #[derive(Debug, Clone)]
@@ -52,6 +52,14 @@ impl Embedded {
 
     pub(super) async fn status(&self) -> Result<Status, StoreError> {
         self.ask(Job::Status).await
+    }
+
+    pub(super) async fn hash(&self, revision: i64) -> Result<Hash, StoreError> {
+        self.ask(|reply| Job::Hash(revision, reply)).await
+    }
+
+    pub(super) async fn defragment(&self) -> Result<Header, StoreError> {
+        self.ask(Job::Defragment).await
     }
 
     /// Opens a watch stream.

@@ -1,6 +1,7 @@
 //! etcd's gRPC methods in front of the writer.
 
 mod absent;
+mod authority;
 mod cluster;
 mod kv;
 mod lease;
@@ -43,9 +44,10 @@ fn stopped() -> Status {
     Status::unavailable("etcdserver: server stopped")
 }
 
-/// For what a single node without users does not do.
+/// For what a single node without users does not do: in etcd's words, which its clients know, and its log says more.
 fn unsupported(what: &str) -> Status {
-    Status::unimplemented(format!("{what} is not supported by fleet's embedded registry: use etcd for it"))
+    tracing::info!("{what} was asked for, which the embedded registry does not have: use etcd for it");
+    Status::unavailable("etcdserver: not capable")
 }
 
 /// An answer of another kind than its question: a bug, which must not take the server down.

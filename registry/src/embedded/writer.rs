@@ -33,6 +33,10 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 pub(super) enum Job {
     Call(Request, Reply<Response>),
     Status(Reply<Status>),
+    /// The hash of keys and history at a revision.
+    Hash(i64, Reply<Hash>),
+    /// Gives free space of the file back.
+    Defragment(Reply<Header>),
     OpenStream(StreamId, mpsc::Sender<Delivery>, Arc<AtomicBool>),
     CreateWatch(StreamId, i64, WatchRequest),
     CancelWatch(StreamId, i64),
@@ -48,6 +52,14 @@ pub(super) enum Job {
 pub(super) struct Status {
     pub(super) header: Header,
     pub(super) file_bytes: u64,
+}
+
+/// A hash of the store.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hash {
+    pub(super) header: Header,
+    pub(super) hash: u32,
+    pub(super) compact_revision: i64,
 }
 
 /// The state and what keeps it.
@@ -159,6 +171,13 @@ impl Writer {
                 let file_bytes = self.disk.as_ref().map_or(0, Disk::size);
                 let _ = reply.send(Ok(Status { header: memory.header(), file_bytes }));
             }
+            Job::Hash(revision, reply) => {
+                let (header, compact_revision) = (memory.header(), memory.compact_revision());
+                let _ = reply.send(memory.hash(revision).map(|hash| Hash { header, hash, compact_revision }));
+            }
+            Job::Defragment(reply) => {
+                let _ = reply.send(self.defragment());
+            }
             Job::OpenStream(id, sender, blocked) => self.streams.open(id, sender, blocked),
             Job::CreateWatch(id, name, request) => self.streams.create(memory, id, name, request),
             Job::CancelWatch(id, name) => self.streams.cancel(memory, id, name),
@@ -190,6 +209,15 @@ impl Writer {
             self.failing = Some(error.why.clone());
         }
         Err(self.go_back(now, error.full))
+    }
+
+    fn defragment(&mut self) -> Result<Header, StoreError> {
+        let Some(disk) = &mut self.disk else { return Err(stopped()) };
+        if let Err(error) = disk.defragment() {
+            tracing::error!("the registry's file {} cannot be made smaller: {}", disk.path().display(), error.why);
+            return Err(self.go_back(boot_now().mono, error.full));
+        }
+        Ok(self.memory.header())
     }
 
     /// The disk did not take what memory already has: memory goes back to what the disk has.

@@ -81,6 +81,16 @@ impl Mvcc {
         }
     }
 
+    /// The versions of each key, oldest first.
+    pub(super) fn histories(&self) -> impl Iterator<Item = &[Version]> {
+        self.keys.values().map(Vec::as_slice)
+    }
+
+    /// Every version of every key.
+    pub(super) fn versions(&self) -> impl Iterator<Item = &Version> {
+        self.keys.values().flatten()
+    }
+
     /// A key as it is now, own writes included.
     pub(super) fn get(&self, key: &[u8]) -> Option<&Arc<KeyValue>> {
         self.keys.get(key)?.last()?.live()

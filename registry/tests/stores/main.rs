@@ -5,6 +5,7 @@
 
 mod conformance;
 mod durability;
+mod etcdctl;
 mod failover;
 mod harness;
 mod process;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use etcd_client::proto::{PbClusterServer, PbKvServer, PbLeaseServer, PbMaintenanceServer, PbWatchServer};
+use futures::TryStreamExt;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -16,6 +17,7 @@ use tonic::transport::server::{Router, TcpIncoming};
 
 use super::Service;
 use super::absent::{Auth, Election, Lock};
+use super::authority::Mended;
 use crate::embedded::error::EmbeddedError;
 use crate::embedded::handle::Embedded;
 use crate::embedded::holder;
@@ -89,12 +91,12 @@ impl Embedded {
                 let address = listener.local_addr().map_err(|e| refused_tcp(*address, e))?;
                 let address = Listen::Tcp(address);
                 // Without it every small answer waits for the client's delayed acknowledgement.
-                let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+                let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).map_ok(Mended::new);
                 let router = self.router(&address, stopping);
                 (address, tokio::spawn(finish(router.serve_with_incoming_shutdown(incoming, stopped))))
             }
             Listen::Unix(path) => {
-                let incoming = UnixListenerStream::new(bind_unix(path)?);
+                let incoming = UnixListenerStream::new(bind_unix(path)?).map_ok(Mended::new);
                 let address = Listen::Unix(path.clone());
                 let router = self.router(&address, stopping);
                 (address, tokio::spawn(finish(router.serve_with_incoming_shutdown(incoming, stopped))))
