@@ -11,6 +11,10 @@ use super::error::EmbeddedError;
 use super::row;
 use crate::memory::{Change, Memory, Saved};
 use crate::step::Mono;
+use crate::store::Header;
+
+#[cfg(test)]
+mod tests;
 
 /// Where the store stands: format, ids, revisions.
 const STATE: TableDefinition<&str, u64> = TableDefinition::new("state");
@@ -164,25 +168,28 @@ fn create(dir: &Path, path: &Path, seed: u64) -> Result<(), EmbeddedError> {
         _ => {}
     }
     let header = Memory::new(seed).header();
-    let fill = || -> Result<(), redb::Error> {
-        let database = Builder::new().set_cache_size(CACHE_BYTES).create(&fresh)?;
-        let transaction = database.begin_write()?;
-        {
-            let mut state = transaction.open_table(STATE)?;
-            state.insert("format", FORMAT)?;
-            state.insert("cluster_id", header.cluster_id)?;
-            state.insert("member_id", header.member_id)?;
-            state.insert("revision", header.revision.cast_unsigned())?;
-            state.insert("compacted", (-1_i64).cast_unsigned())?;
-            transaction.open_table(VERSIONS)?;
-            transaction.open_table(LEASES)?;
-        }
-        transaction.commit()?;
-        Ok(())
-    };
+    let fill =
+        || -> Result<(), redb::Error> { fill(&Builder::new().set_cache_size(CACHE_BYTES).create(&fresh)?, header) };
     fill().map_err(|e| EmbeddedError::io("make", &fresh)(io::Error::other(e)))?;
     std::fs::rename(&fresh, path).map_err(EmbeddedError::io("rename", &fresh))?;
     sync_dir(dir)
+}
+
+/// Writes what an empty registry holds.
+fn fill(database: &Database, header: Header) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    {
+        let mut state = transaction.open_table(STATE)?;
+        state.insert("format", FORMAT)?;
+        state.insert("cluster_id", header.cluster_id)?;
+        state.insert("member_id", header.member_id)?;
+        state.insert("revision", header.revision.cast_unsigned())?;
+        state.insert("compacted", (-1_i64).cast_unsigned())?;
+        transaction.open_table(VERSIONS)?;
+        transaction.open_table(LEASES)?;
+    }
+    transaction.commit()?;
+    Ok(())
 }
 
 fn sync_dir(dir: &Path) -> Result<(), EmbeddedError> {
