@@ -5,6 +5,7 @@
 
 mod answers;
 mod changes;
+mod explain;
 pub(crate) mod facts;
 mod failures;
 mod fences;
@@ -25,8 +26,9 @@ use fleet_registry::{Key, Mono, Now, View};
 use fleet_units::{MachineId, UnitName};
 
 use crate::absence::Absence;
-use crate::placement::{Cluster, MachinePlan};
+use crate::placement::{Cluster, MachineFacts, MachinePlan};
 use crate::report::Report;
+pub use explain::explain;
 use facts::Digests;
 use failures::Failures;
 pub(crate) use fences::Lost;
@@ -189,26 +191,10 @@ impl Leader {
                 self.stored.insert(id.clone(), Stored { record: found.value.clone(), revision: found.mod_revision });
             }
         }
-        let mut cluster = Cluster::new();
-        let known = knowledge::machines(view);
-        for id in &known {
-            cluster.set_machine(self.machine_facts(ground, id));
-        }
-        let unreadable = view.unreadable.keys().filter_map(|key| match key {
-            Key::Unit(name) => Some(name),
-            _ => None,
-        });
-        for name in view.units.keys().chain(unreadable) {
-            if let Some(spec) = facts::unit(view, ground.digests, name) {
-                cluster.set_unit(name, spec);
-                cluster.set_found(name, knowledge::found(view, name));
-            }
-        }
-        knowledge::load(&mut cluster, view, &self.stored, self.fence);
-        for (id, applied) in &view.applied {
-            cluster.acknowledge(id, applied.value.generation, &applied.value.stopping);
-        }
+        let known: Vec<MachineFacts> =
+            knowledge::machines(view).iter().map(|id| self.machine_facts(ground, id)).collect();
         let machines = known.len();
+        let mut cluster = knowledge::cluster(view, ground.digests, known, &self.stored, self.fence);
         if !self.is_ready {
             self.failures = Failures::load(view);
         }

@@ -15,6 +15,6 @@ mod shell;
 
 pub use counts::EngineCounts;
 pub use engine::{Engine, EngineConfig, EngineEffect, EngineEvent, EngineStatus};
-pub use leader::{fence_wait, stop_bound};
+pub use leader::{explain, fence_wait, stop_bound};
 pub use report::{Level, Report};
 pub use shell::{EngineHandle, spawn, spawn_with_timeout};

@@ -22,7 +22,7 @@ mod unit;
 
 pub use cluster::{Cluster, MAX_UNITS};
 pub use decision::{Blocker, Choice, Decision, Departure, Invalid, Outcome, Rejection, Rejections, RunnerUp, Tally};
-pub use explain::Explanation;
+pub use explain::{Alike, Explanation, Verdict};
 pub use facts::{MachineFacts, Presence, UnitSpec};
 pub use failures::Failures;
 pub use plan::MachinePlan;

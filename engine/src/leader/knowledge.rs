@@ -9,7 +9,8 @@ use fleet_registry::{Key, View};
 use fleet_units::{MachineId, UnitName};
 
 use super::Stored;
-use crate::placement::{Cluster, MachinePlan};
+use super::facts::{self, Digests};
+use crate::placement::{Cluster, MachineFacts, MachinePlan};
 
 /// Every machine that may run units: it is present, it has a schedule, readable or not, or it says that it runs some.
 pub(crate) fn machines(view: &View) -> BTreeSet<MachineId> {
@@ -38,13 +39,42 @@ pub(crate) fn found(view: &View, name: &UnitName) -> BTreeSet<MachineId> {
     same.map(|(id, _)| id.clone()).collect()
 }
 
+/// A cluster that knows what the records say, and has decided nothing yet.
+pub(super) fn cluster(
+    view: &View,
+    digests: &Digests,
+    machines: Vec<MachineFacts>,
+    stored: &BTreeMap<MachineId, Stored>,
+    fence: i64,
+) -> Cluster {
+    let mut cluster = Cluster::new();
+    for facts in machines {
+        cluster.set_machine(facts);
+    }
+    let unreadable = view.unreadable.keys().filter_map(|key| match key {
+        Key::Unit(name) => Some(name),
+        _ => None,
+    });
+    for name in view.units.keys().chain(unreadable) {
+        if let Some(spec) = facts::unit(view, digests, name) {
+            cluster.set_unit(name, spec);
+            cluster.set_found(name, found(view, name));
+        }
+    }
+    load(&mut cluster, view, stored, fence);
+    for (id, applied) in &view.applied {
+        cluster.acknowledge(id, applied.value.generation, &applied.value.stopping);
+    }
+    cluster
+}
+
 /// Tells a new cluster what each machine lists, as far as that is known.
 ///
 /// A schedule that can be read is taken at its word. Of one that cannot, or that was deleted though its machine was not
 /// forgotten, counts what it was before, and what the machine says that it runs, unless a schedule that can be read has
 /// the unit. What an unreadable one lists beyond that is in doubt, unless it was written under this leader's eyes, who
 /// would have written it.
-pub(super) fn load(cluster: &mut Cluster, view: &View, stored: &BTreeMap<MachineId, Stored>, fence: i64) {
+fn load(cluster: &mut Cluster, view: &View, stored: &BTreeMap<MachineId, Stored>, fence: i64) {
     let sound = |id: &MachineId| {
         let is_stored = stored.get(id).is_some_and(|stored| stored.revision > 0);
         is_stored && !view.is_unreadable(|| Key::Schedule(id.clone()))

@@ -297,7 +297,7 @@ impl Cluster {
     }
 
     /// Takes a unit off a machine's schedule, without leaving a trace there.
-    fn unlist(&mut self, unit: UnitIx, machine: MachineIx) {
+    pub(super) fn unlist(&mut self, unit: UnitIx, machine: MachineIx) {
         if !self.units[unit].places.remove(&machine) {
             return;
         }

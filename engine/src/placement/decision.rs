@@ -91,7 +91,7 @@ impl fmt::Display for Rejection {
 
 impl Rejection {
     /// Rejections that read alike are counted together: which unit it is that conflicts differs by machine.
-    fn class(&self) -> (u8, String) {
+    pub(super) fn class(&self) -> (u8, String) {
         match self {
             Self::Conflict { .. } => (1, String::new()),
             Self::StillStopping { .. } => (2, String::new()),
@@ -161,7 +161,7 @@ impl fmt::Display for Rejections {
 }
 
 /// The same words said of several machines.
-fn plural(example: &str) -> String {
+pub(super) fn plural(example: &str) -> String {
     let verbs =
         [("is ", "are "), ("lacks ", "lack "), ("holds ", "hold "), ("does not ", "do not "), ("has ", "have ")];
     for (one, many) in verbs {

@@ -136,7 +136,7 @@ impl Cluster {
     }
 
     /// Members that cannot be placed whatever the machines are: a peer is not there, or conflicts; and who follows them.
-    fn blocked(&self, group: &[UnitIx]) -> BTreeMap<UnitIx, Outcome> {
+    pub(super) fn blocked(&self, group: &[UnitIx]) -> BTreeMap<UnitIx, Outcome> {
         let mut blocked = BTreeMap::new();
         for &unit in group {
             if let Some(on) = self.missing_peer(unit) {
@@ -212,7 +212,7 @@ impl Cluster {
     }
 
     /// The parts of a set that nothing ties to each other.
-    fn parts(&self, mut units: Vec<UnitIx>) -> Vec<Vec<UnitIx>> {
+    pub(super) fn parts(&self, mut units: Vec<UnitIx>) -> Vec<Vec<UnitIx>> {
         let mut parts = Vec::new();
         if units.len() == 1 {
             return vec![units];

@@ -186,7 +186,7 @@ impl Cluster {
     }
 
     /// The best machine that can take all of these, and why it is the best.
-    fn find_machine(&self, members: &[UnitIx]) -> Option<(MachineIx, Choice)> {
+    pub(super) fn find_machine(&self, members: &[UnitIx]) -> Option<(MachineIx, Choice)> {
         if let Some(found) = self.find_after_failures(members) {
             return found;
         }

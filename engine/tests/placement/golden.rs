@@ -131,10 +131,24 @@ fn explain(model: &Model, name: &str, out: &mut String) {
         return;
     };
     let _ = writeln!(out, "> {}", explanation.outcome);
-    for (id, load, rejection) in explanation.verdicts {
-        let here = if explanation.places.contains(&id) { "has it" } else { "could take it" };
-        let verdict = rejection.map_or_else(|| here.to_owned(), |rejection| rejection.to_string());
-        let _ = writeln!(out, "> - {id} ({load}): {verdict}");
+    if let Some((id, why)) = &explanation.anew {
+        let _ = writeln!(out, "> placed anew: on {id}: {why}");
+    }
+    for found in &explanation.verdicts {
+        let here = if explanation.places.contains(&found.machine) { "has it" } else { "could take it" };
+        let verdict = found.rejection.as_ref().map_or_else(|| here.to_owned(), ToString::to_string);
+        let member = found.member.as_ref().map_or_else(String::new, |member| format!(" (for {member})"));
+        let _ = writeln!(out, "> - {} ({}): {verdict}{member}", found.machine, found.load);
+    }
+    for alike in explanation.rejecting() {
+        let _ = writeln!(out, "> {} {}", alike.machines.len(), alike.reason());
+    }
+    // Whoever knows the records alone answers the same.
+    let told = model.told_anew().cluster.explain_undecided(&unit(name)).expect("it is told of the unit");
+    assert_eq!((&told.places, &told.anew), (&explanation.places, &explanation.anew), "after\n{out}");
+    assert_eq!(told.verdicts, explanation.verdicts, "after\n{out}");
+    if !model.cluster.is_dirty() {
+        assert_eq!(told.outcome.is_pending(), explanation.outcome.is_pending(), "after\n{out}");
     }
 }
 
