@@ -26,8 +26,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::v2::{
-    BrakeAnswer, BrakeRequest, ClusterStatus, DestroyAnswer, DestroyRequest, ForgetAnswer, JoinRequest, MachineList,
-    Membership, OperateAnswer, OperateRequest, OrphanRequest, UnitList, UnitStatus, UnitText, UnitsAnswer,
+    BrakeAnswer, BrakeRequest, ClusterStatus, DestroyAnswer, DestroyRequest, Explanation, ForgetAnswer, JoinRequest,
+    MachineList, Membership, OperateAnswer, OperateRequest, OrphanRequest, UnitList, UnitStatus, UnitText, UnitsAnswer,
     UnitsRequest, WatchLine,
 };
 use crate::{ApiError, Endpoint, ErrorEntity, paths, percent, v1};
@@ -232,6 +232,11 @@ impl Client {
     pub async fn unit_text(&self, name: &str) -> Result<UnitText, ApiError> {
         let path = paths::v2_text(name);
         self.or_v1(self.get(&path), self.former_text(name)).await
+    }
+
+    /// Why a unit is where it is, or nowhere.
+    pub async fn explain(&self, name: &str) -> Result<Explanation, ApiError> {
+        self.get(&paths::v2_explain(name)).await
     }
 
     /// What `systemctl status` says of a unit, on the given machine or the one that it is scheduled to.

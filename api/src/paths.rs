@@ -47,6 +47,11 @@ pub fn v2_status(name: &str) -> String {
     format!("{V2_UNITS}/{}/status", percent::encode(name))
 }
 
+/// Why a unit is where it is, or nowhere.
+pub fn v2_explain(name: &str) -> String {
+    format!("{V2_UNITS}/{}/explain", percent::encode(name))
+}
+
 /// The journal of a unit on its machine.
 pub fn v2_journal(name: &str) -> String {
     format!("{V2_UNITS}/{}/journal", percent::encode(name))
@@ -66,6 +71,7 @@ mod tests {
         assert_eq!(v1_unit("a@1.service"), "/fleet/v1/units/a@1.service");
         assert_eq!(v2_text(r"a\x2d.mount"), "/fleet/v2/units/a%5Cx2d.mount/text");
         assert_eq!(v2_status("a/b"), "/fleet/v2/units/a%2Fb/status");
+        assert_eq!(v2_explain("a@1.service"), "/fleet/v2/units/a@1.service/explain");
         assert_eq!(v2_forget("a/b"), "/fleet/v2/machines/a%2Fb/forget");
     }
 }

@@ -8,6 +8,7 @@
 //! | `GET /fleet/v2/units?name=A&watch=true` | – | one [`WatchLine`] a line, blank lines as keep-alives |
 //! | `GET /fleet/v2/units/NAME/text` | – | [`UnitText`] |
 //! | `GET /fleet/v2/units/NAME/status?machine=ID` | – | [`UnitStatus`] |
+//! | `GET /fleet/v2/units/NAME/explain` | – | [`Explanation`] |
 //! | `GET /fleet/v2/units/NAME/journal?lines=N&follow=true&output=MODE&machine=ID` | – | text, chunk by chunk |
 //! | `GET /fleet/v2/machines` | – | [`MachineList`] |
 //! | `POST /fleet/v2/machines` | [`OperateRequest`] | [`OperateAnswer`] |
@@ -22,6 +23,7 @@
 
 mod change;
 mod cluster;
+mod explain;
 mod machine;
 mod membership;
 mod operate;
@@ -35,6 +37,7 @@ pub use change::{
 pub use cluster::{
     BrakeView, ClusterStatus, LeaderView, LostMachine, Orphan, RegistryView, Stopping, UnitTrouble, UnreadableRecord,
 };
+pub use explain::{AbleMachine, DecisionKind, Explanation, PlacedAnew, RejectionView};
 pub use machine::{MachineList, MachineRef, MachineView};
 pub use membership::{ForeignRegistry, JoinRequest, Membership, OrphanRequest};
 pub use operate::{

@@ -139,6 +139,9 @@ pub enum Command {
     /// Move the units of machines to others, and give them no more
     #[command(help_template = COMMAND_HELP)]
     Drain(Drain),
+    /// Say why a unit is where it is, or why no machine can take it
+    #[command(help_template = COMMAND_HELP)]
+    Explain(Explain),
     /// Connect standard input and output to a unix socket here; what the other end of a tunnel runs
     #[command(help_template = COMMAND_HELP)]
     FdForward(FdForward),
@@ -342,6 +345,18 @@ pub struct Cluster {
     /// What to do
     #[arg(value_name = "ACTION", help_heading = "ARGUMENTS", value_enum, default_value_t = ClusterAction::Status)]
     pub action: ClusterAction,
+    /// Print it for programs
+    #[arg(long, short = 'o', value_name = "FORMAT", value_enum)]
+    pub output: Option<Format>,
+}
+
+/// A unit to explain.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "OPTIONS")]
+pub struct Explain {
+    /// The unit
+    #[arg(value_name = "UNIT", help_heading = "ARGUMENTS")]
+    pub units: Vec<String>,
     /// Print it for programs
     #[arg(long, short = 'o', value_name = "FORMAT", value_enum)]
     pub output: Option<Format>,

@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod cordon;
 pub mod destroy;
 pub mod drain;
+pub mod explain;
 pub mod fd_forward;
 pub mod forget;
 pub mod import;
@@ -55,6 +56,7 @@ pub async fn run(command: &Command, settings: &Settings, output: &mut Output) ->
         Command::Cordon(arguments) => cordon::run(arguments, client, output).await,
         Command::Destroy(arguments) => destroy::run(arguments, client, output).await,
         Command::Drain(arguments) => drain::run(arguments, client, output).await,
+        Command::Explain(arguments) => explain::run(arguments, client, output).await,
         Command::FdForward(arguments) => fd_forward::run(arguments, output).await,
         Command::Forget(arguments) => forget::run(arguments, client, output).await,
         Command::Import(arguments) => import::run(arguments, settings, client, output).await,

@@ -3,6 +3,7 @@
 
 mod absent;
 mod change;
+mod explain;
 mod picture;
 mod render;
 mod serve;

@@ -31,6 +31,7 @@ pub(super) fn routes() -> Router<Arc<Api>> {
         .route(V2_JOIN, get(join::membership).post(join::join))
         .route(V2_STOP_ORPHAN, post(join::stop_orphan))
         .route(&format!("{V2_UNITS}/{{name}}/text"), get(list::text))
+        .route(&format!("{V2_UNITS}/{{name}}/explain"), get(list::explain))
         .route(&format!("{V2_UNITS}/{{name}}/status"), get(remote::status))
         .route(&format!("{V2_UNITS}/{{name}}/journal"), get(remote::journal))
         .method_not_allowed_fallback(|| async { Failure::method(ONLY) })

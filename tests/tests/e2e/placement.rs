@@ -41,6 +41,7 @@ fn units_run_where_their_files_ask_for() {
             // Nowhere yet, and it says so.
             let said = person.refused(1, "start --block-attempts=1 both.service")?;
             assert!(said.contains("1 of 2 lacks disk=ssd") && said.contains("1 of 2 lacks zone=a"), "{said}");
+            explained(cluster)?;
 
             start_fleetd(cluster, 3)?;
             wait_on(cluster, "everywhere.service", &[1, 2, 3])?;
@@ -66,6 +67,28 @@ fn units_run_where_their_files_ask_for() {
             wait_on(cluster, "everywhere.service", &[])
         },
     );
+}
+
+/// Any fleetd says why a unit is where it is, and why another is nowhere; the leader's is one of the two.
+fn explained(cluster: &Cluster) -> Result<()> {
+    let [first, second] = [1, 2].map(|node| cluster.node(node).machine_id().to_string());
+    for machine in 1..=2 {
+        let person = Person::at(cluster, machine);
+        let said = person.fleetctl("explain both.service")?;
+        for words in [
+            "both.service: no machine: 1 of 2 lacks disk=ssd, 1 of 2 lacks zone=a".to_owned(),
+            format!("1 machine lacks disk=ssd: {}...", &first[..8]),
+            format!("1 machine lacks zone=a: {}...", &second[..8]),
+        ] {
+            ensure!(said.contains(&words), "machine {machine} does not say {words:?}: {said}");
+        }
+        let said = person.fleetctl("explain -o json ssd.service")?;
+        let found: serde_json::Value = serde_json::from_str(&said)?;
+        ensure!(found["decision"] == "placed" && found["places"][0]["id"] == second.as_str(), "{said}");
+        ensure!(found["placedAnew"]["reason"] == "no other machine can take it", "{said}");
+        ensure!(found["rejections"][0]["reason"] == "lacks disk=ssd", "{said}");
+    }
+    Ok(())
 }
 
 /// One instance a machine, and not one more.

@@ -10,7 +10,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use fleet_api::v2::{MachineList, UnitText};
+use fleet_api::v2::{Explanation, MachineList, UnitText};
 use fleet_units::UnitName;
 use futures::stream;
 
@@ -19,6 +19,7 @@ use super::watch;
 use crate::http::request::{Query, unit_name};
 use crate::http::{Api, Failure};
 use crate::local::path_name;
+use crate::time::wall;
 
 /// Lists units, or watches them.
 pub(super) async fn units(State(api): State<Arc<Api>>, query: Query) -> Result<Response, Failure> {
@@ -56,6 +57,18 @@ pub(super) async fn text(
     let handle = api.cluster.known().await?;
     let text = handle.read(|picture| picture.text(&name));
     text.map(Json).ok_or_else(|| Failure::not_found("unit does not exist"))
+}
+
+/// Why a unit is where it is, or nowhere.
+pub(super) async fn explain(
+    State(api): State<Arc<Api>>,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Json<Explanation>, Failure> {
+    let name = path_name(name)?;
+    let handle = api.cluster.known().await?;
+    let status = handle.status();
+    let found = handle.read(|picture| picture.explain(&name, &status, wall()));
+    found.map(Json).ok_or_else(|| Failure::not_found("unit does not exist"))
 }
 
 /// Lists the machines that are present.
