@@ -200,6 +200,8 @@ impl Cluster {
             if !entry.units.contains(&unit) && !entry.leaving.contains_key(&unit) {
                 entry.leaving.insert(unit, Some(generation));
                 self.units[unit].leaving.insert(machine);
+                self.dirty.insert(unit);
+                self.shut_out(unit);
             }
         }
         let done = |unit: UnitIx, given: Option<u64>| {
@@ -450,8 +452,12 @@ impl Cluster {
         self.units[unit].replaces.own = own;
         self.count_everywhere(unit, true);
         let places = self.units[unit].places.clone();
+        let is_somewhere = !places.is_empty() || !self.units[unit].leaving.is_empty();
         for machine in places {
             self.drive_away(unit, machine);
+        }
+        if is_somewhere {
+            self.shut_out(unit);
         }
     }
 
@@ -496,7 +502,8 @@ impl Cluster {
         }
     }
 
-    /// A unit came to a machine: those that wait and cannot be beside it may have hoped for that machine.
+    /// A unit came to a machine, or asks for more where it is: those that wait and cannot be beside it may have hoped for
+    /// that machine.
     fn shut_out(&mut self, unit: UnitIx) {
         let came = &self.units[unit];
         if came.conflicts.own.is_empty() && came.conflicts.matching.is_empty() && came.replaces.own.is_empty() {

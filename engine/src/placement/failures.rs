@@ -42,10 +42,13 @@ impl Cluster {
         failures.leaves && last() && self.has_alternative(unit, machine)
     }
 
-    /// Whether another machine can take a unit and all that must be with it.
+    /// Whether another machine can take a unit and all that must be with it. Where one of these does not follow it and
+    /// stays, the others would have to come back there at once.
     fn has_alternative(&self, unit: UnitIx, machine: MachineIx) -> bool {
         let group = self.group_of(unit);
-        self.candidates(&group).any(|other| other != machine && self.rejection_of(&group, other).is_none())
+        let comes_along = |member: &UnitIx| *member == unit || self.follows(*member, unit, &group);
+        group.iter().all(comes_along)
+            && self.candidates(&group).any(|other| other != machine && self.rejection_of(&group, other).is_none())
     }
 
     /// How lately one of these failed on a machine: 0 where none did.

@@ -179,7 +179,7 @@ impl Cluster {
     }
 
     /// Whether `MachineOf=` leads from one to the other.
-    fn follows(&self, from: UnitIx, to: UnitIx, group: &[UnitIx]) -> bool {
+    pub(super) fn follows(&self, from: UnitIx, to: UnitIx, group: &[UnitIx]) -> bool {
         let mut seen = BTreeSet::from([from]);
         let mut stack = vec![from];
         while let Some(unit) = stack.pop() {
@@ -345,7 +345,10 @@ impl Cluster {
             if !is_here(unit) {
                 // Who is placed elsewhere comes here only if it is the follower.
                 let follows = || part.iter().any(|other| is_here(other) && self.follows(*unit, *other, part));
-                self.rejection_new(*unit, machine).is_none() && (!is_elsewhere(unit) || follows())
+                // Where it failed it would not stay.
+                self.rejection_new(*unit, machine).is_none()
+                    && !self.leaves_for_failing(*unit, machine)
+                    && (!is_elsewhere(unit) || follows())
             } else {
                 self.rejection_kept(*unit, machine).is_none()
             }
