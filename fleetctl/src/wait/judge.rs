@@ -213,6 +213,10 @@ impl Unit<'_> {
             return None;
         }
         let words = || fields::stopping(state).unwrap_or_else(|| format!("stopping on {}", name_of(&state.machine)));
+        if is_stopped && matches!(state.load.as_str(), "error" | "bad-setting" | "not-found" | "masked") {
+            // What systemd cannot load has nothing to stop: why it did not start is no word on that.
+            return Some(Verdict::Pending(words()));
+        }
         self.error(state).or_else(|| Some(Verdict::Pending(words())))
     }
 

@@ -369,3 +369,20 @@ fn an_orphan_in_the_way_ends_the_wait_with_its_reason() {
     let taken_over = UnitView { states: vec![orphan, state(Reached::Launched, "active/running")], ..view };
     assert_eq!(judged(Goal::Launched, None, Some(&taken_over)), "reached on m1");
 }
+
+/// However long it takes: why a unit did not start is no reason why it would not stop.
+#[test]
+fn what_systemd_cannot_load_can_be_stopped_and_destroyed() {
+    let mut view = launched("inactive/dead/");
+    view.states[0].load = "bad-setting".into();
+    view.states[0].error = Some("systemd does not load it: bad-setting".into());
+    for (goal, desired) in [
+        (Goal::Stopped, Some(DesiredState::Loaded)),
+        (Goal::Unloaded, Some(DesiredState::Inactive)),
+        (Goal::Gone, None),
+    ] {
+        let view = UnitView { desired_state: desired, ..view.clone() };
+        let verdict = judge(goal, &target(Some(view.clone())), Some(&view), true);
+        assert_eq!(words(verdict), "pending: stopping on m1/192.0.2.2", "{goal:?}");
+    }
+}
