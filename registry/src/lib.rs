@@ -7,6 +7,7 @@
 //! On top of these stand the machines that every fleetd runs: [`session`] keeps one lease alive, [`mirror`] keeps a copy
 //! of the keys, [`view`] makes records of it. [`shell`] runs them for real, [`loopback`] in virtual time.
 
+mod crc32;
 pub mod embedded;
 pub mod etcd;
 pub mod jitter;

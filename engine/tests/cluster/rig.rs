@@ -10,7 +10,7 @@ use fleet_engine::{Engine, EngineConfig, EngineEffect, EngineEvent, Report};
 use fleet_registry::loopback::{Connection, Link};
 use fleet_registry::memory::Memory;
 use fleet_registry::record::{
-    AppliedRecord, Assignment, BrakeRecord, Capacity, ContentRecord, FORMAT, LeaderRecord, MachineRecord, NoteRecord,
+    AppliedRecord, Assignment, BrakeRecord, ContentRecord, FORMAT, LeaderRecord, MachineRecord, NoteRecord,
     OperatorRecord, Record, ScheduleRecord, UnitRecord,
 };
 use fleet_registry::store::{
@@ -399,22 +399,12 @@ impl Rig {
         let node = &self.nodes[n];
         let Some(lease) = node.lease else { return };
         let record = MachineRecord {
-            v: FORMAT,
-            id: node.id.clone(),
             hostname: node.id.to_string(),
-            address: None,
-            peer: None,
             metadata: node.metadata.clone(),
-            capacity: Capacity::default(),
-            version: "test".to_owned(),
-            boot_id: "boot".to_owned(),
-            instance: "first".to_owned(),
             schedule_seen: node.applied,
-            catching_up: false,
             leaving: node.leaving,
             carries_registry: node.carries_registry,
-            since: 0,
-            extra: BTreeMap::new(),
+            ..MachineRecord::new(node.id.clone())
         };
         let key = self.layout.encode(&Key::Machine(node.id.clone()));
         let request = Request::Range(RangeRequest::key(key.clone()));

@@ -272,22 +272,11 @@ impl Served {
 
     fn machine_record(id: &str, metadata: BTreeMap<String, String>, peer: Option<PeerEndpoint>) -> MachineRecord {
         MachineRecord {
-            v: FORMAT,
-            id: machine(id),
             hostname: format!("host-{id}"),
             address: Some("192.0.2.9".into()),
             peer,
             metadata,
-            capacity: fleet_registry::record::Capacity::default(),
-            version: "2".into(),
-            boot_id: "b".into(),
-            instance: "i".into(),
-            schedule_seen: 0,
-            catching_up: false,
-            leaving: false,
-            carries_registry: false,
-            since: 0,
-            extra: Extra::new(),
+            ..MachineRecord::new(machine(id))
         }
     }
 

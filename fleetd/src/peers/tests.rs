@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::routing::get;
 use bytes::Bytes;
 use fleet_registry::memory::MemoryStore;
-use fleet_registry::record::{Capacity, Extra, FORMAT, MachineRecord, PeerEndpoint, Record};
+use fleet_registry::record::{MachineRecord, PeerEndpoint, Record};
 use fleet_registry::store::{Operation, PutRequest, Request, TxnRequest};
 use fleet_registry::{Key, Layout, Store};
 use fleet_units::MachineId;
@@ -74,26 +74,12 @@ async fn pair(known: bool) -> Pair {
 async fn register(store: &MemoryStore, fingerprint: &str) {
     let id = MachineId::parse("here").unwrap();
     let record = MachineRecord {
-        v: FORMAT,
-        id: id.clone(),
-        hostname: String::new(),
-        address: None,
         peer: Some(PeerEndpoint {
             address: "127.0.0.1:1".into(),
             fingerprint: fingerprint.to_owned(),
             extra: Default::default(),
         }),
-        metadata: std::collections::BTreeMap::new(),
-        capacity: Capacity::default(),
-        version: "2".into(),
-        boot_id: "b".into(),
-        instance: "i".into(),
-        schedule_seen: 0,
-        catching_up: false,
-        leaving: false,
-        carries_registry: false,
-        since: 0,
-        extra: Extra::new(),
+        ..MachineRecord::new(id.clone())
     };
     let put = PutRequest::new(Layout::default().encode(&Key::Machine(id)), record.encode());
     let request = TxnRequest { success: vec![Operation::Put(put)], ..TxnRequest::default() };

@@ -14,7 +14,7 @@ use fleet_agent::{AgentStatus, Standing};
 use fleet_api::ErrorEntity;
 use fleet_api::v2::{RegistryView, UnitChange};
 use fleet_registry::memory::MemoryStore;
-use fleet_registry::record::{Capacity, ClusterId, Extra, FORMAT, MachineRecord, PeerEndpoint, Record};
+use fleet_registry::record::{ClusterId, MachineRecord, PeerEndpoint, Record};
 use fleet_registry::store::{Operation, PutRequest, Request, TxnRequest};
 use fleet_registry::{Key, Layout, Store};
 use fleet_units::{MachineId, UnitName};
@@ -209,22 +209,10 @@ async fn register(store: &MemoryStore, fingerprint: &str) {
     let peer =
         PeerEndpoint { address: "192.0.2.1:1".into(), fingerprint: fingerprint.into(), extra: Default::default() };
     let record = MachineRecord {
-        v: FORMAT,
-        id: id.clone(),
         hostname: "here".into(),
         address: Some("192.0.2.1".into()),
         peer: Some(peer),
-        metadata: Default::default(),
-        capacity: Capacity::default(),
-        version: "2".into(),
-        boot_id: "b".into(),
-        instance: "i".into(),
-        schedule_seen: 0,
-        catching_up: false,
-        leaving: false,
-        carries_registry: false,
-        since: 0,
-        extra: Extra::new(),
+        ..MachineRecord::new(id.clone())
     };
     let put = Operation::Put(PutRequest::new(Layout::default().encode(&Key::Machine(id)), record.encode()));
     let request = TxnRequest { success: vec![put], ..TxnRequest::default() };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::crc32::Crc32;
 use crate::memory::SavedVersion;
 use crate::store::{EventKind, KeyValue};
 
@@ -62,30 +63,13 @@ pub(super) fn decode(revision: i64, sub: u32, row: &[u8]) -> Result<SavedVersion
     Ok(SavedVersion { kind, sub, kv: Arc::new(kv) })
 }
 
-/// CRC-32 (IEEE 802.3) of a row's place and body.
+/// A checksum over a row's place and body.
 fn checksum(revision: i64, sub: u32, body: &[u8]) -> u32 {
-    let place = revision.to_le_bytes().into_iter().chain(sub.to_le_bytes());
-    let step = |crc: u32, byte: u8| (crc >> 8) ^ TABLE[usize::from((crc as u8) ^ byte)];
-    let crc = place.fold(!0, step);
-    !body.iter().copied().fold(crc, step)
-}
-
-const TABLE: [u32; 256] = table();
-
-const fn table() -> [u32; 256] {
-    let mut table = [0; 256];
-    let mut n = 0;
-    while n < 256 {
-        let mut crc = n as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
-            bit += 1;
-        }
-        table[n] = crc;
-        n += 1;
-    }
-    table
+    let mut crc = Crc32::ieee();
+    crc.write(&revision.to_le_bytes());
+    crc.write(&sub.to_le_bytes());
+    crc.write(body);
+    crc.finish()
 }
 
 #[cfg(test)]
@@ -122,12 +106,5 @@ mod tests {
         }
         assert!(decode(9, 1, &row).is_err(), "at another place");
         assert!(decode(10, 2, &row).is_err(), "at another revision");
-    }
-
-    #[test]
-    fn the_checksum_is_the_common_one() {
-        let digits = b"123456789";
-        let crc = !digits.iter().fold(!0u32, |crc, b| (crc >> 8) ^ TABLE[usize::from((crc as u8) ^ b)]);
-        assert_eq!(crc, 0xcbf4_3926);
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::core::Memory;
 use super::errors;
 use super::mvcc::Version;
+use crate::crc32::Crc32;
 use crate::store::{EventKind, StoreError};
 
 /// The name of etcd's table of versions, which is hashed first.
@@ -35,7 +36,7 @@ impl Memory {
         let mut versions: Vec<&Version> = self.mvcc.versions().filter(|v| v.revision() <= revision).collect();
         versions.retain(|version| version.revision() > compacted || kept.contains(&place(version)));
         versions.sort_unstable_by_key(|version| place(version));
-        let mut crc = Crc32c::default();
+        let mut crc = Crc32::castagnoli();
         crc.write(TABLE_NAME);
         for version in versions {
             crc.write(&row_name(version));
@@ -106,55 +107,4 @@ fn varint(row: &mut Vec<u8>, mut value: u64) {
         value >>= 7;
     }
     row.push(value as u8);
-}
-
-/// CRC-32C (Castagnoli).
-struct Crc32c(u32);
-
-impl Default for Crc32c {
-    fn default() -> Self {
-        Self(!0)
-    }
-}
-
-impl Crc32c {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 >> 8) ^ TABLE[usize::from((self.0 as u8) ^ byte)];
-        }
-    }
-
-    fn finish(&self) -> u32 {
-        !self.0
-    }
-}
-
-const TABLE: [u32; 256] = table();
-
-const fn table() -> [u32; 256] {
-    let mut table = [0; 256];
-    let mut n = 0;
-    while n < 256 {
-        let mut crc = n as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = if crc & 1 == 1 { (crc >> 1) ^ 0x82f6_3b78 } else { crc >> 1 };
-            bit += 1;
-        }
-        table[n] = crc;
-        n += 1;
-    }
-    table
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_checksum_is_the_common_one() {
-        let mut crc = Crc32c::default();
-        crc.write(b"123456789");
-        assert_eq!(crc.finish(), 0xe306_9283);
-    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fleet_units::MachineId;
 use serde::{Deserialize, Serialize};
 
-use super::{Extra, WallMillis};
+use super::{Extra, FORMAT, WallMillis};
 
 /// `machines/<id>`: a machine that is present. Hangs on the lease of its fleetd: gone when that is lost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +55,31 @@ pub struct MachineRecord {
     /// Fields of newer versions.
     #[serde(flatten)]
     pub extra: Extra,
+}
+
+impl MachineRecord {
+    /// A record that says who the machine is and nothing else.
+    #[must_use]
+    pub fn new(id: MachineId) -> Self {
+        Self {
+            v: FORMAT,
+            id,
+            hostname: String::new(),
+            address: None,
+            peer: None,
+            metadata: BTreeMap::new(),
+            capacity: Capacity::default(),
+            version: String::new(),
+            boot_id: String::new(),
+            instance: String::new(),
+            schedule_seen: 0,
+            catching_up: false,
+            leaving: false,
+            carries_registry: false,
+            since: 0,
+            extra: Extra::new(),
+        }
+    }
 }
 
 /// What a machine can give to units.

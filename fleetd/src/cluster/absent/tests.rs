@@ -6,8 +6,7 @@ use std::time::Duration;
 use fleet_registry::Layout;
 use fleet_registry::mirror::KvChange;
 use fleet_registry::record::{
-    Assignment, Capacity, ContentRecord, Extra, FORMAT, MachineRecord, Record, ScheduleRecord, StateRecord, Target,
-    UnitRecord,
+    Assignment, ContentRecord, Extra, FORMAT, MachineRecord, Record, ScheduleRecord, StateRecord, Target, UnitRecord,
 };
 use fleet_registry::store::KeyValue;
 use fleet_units::DesiredState;
@@ -55,24 +54,7 @@ impl Scene {
     }
 
     fn machine(&mut self, id: &str) {
-        let record = MachineRecord {
-            v: FORMAT,
-            id: machine(id),
-            hostname: id.into(),
-            address: None,
-            peer: None,
-            metadata: BTreeMap::new(),
-            capacity: Capacity::default(),
-            version: "2".into(),
-            boot_id: "b".into(),
-            instance: "i".into(),
-            schedule_seen: 0,
-            catching_up: false,
-            leaving: false,
-            carries_registry: false,
-            since: 0,
-            extra: Extra::new(),
-        };
+        let record = MachineRecord { hostname: id.into(), ..MachineRecord::new(machine(id)) };
         self.put(&Key::Machine(machine(id)), &record);
     }
 
