@@ -10,6 +10,7 @@
 
 pub mod inside;
 mod metrics;
+mod one_core;
 mod process;
 mod report;
 mod roles;

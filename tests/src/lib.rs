@@ -12,5 +12,6 @@ pub mod lab;
 pub mod next;
 mod programs;
 pub mod sim;
+pub mod synthetic;
 
 pub use programs::find_program;

@@ -19,7 +19,7 @@ mod moves;
 mod operator;
 mod reality;
 mod restore;
-mod rng;
+pub(crate) mod rng;
 mod shrink;
 mod single;
 mod story;

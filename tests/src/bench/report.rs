@@ -36,6 +36,7 @@ impl Display for Report {
             let ratio = row.ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
             let limit = match row.must_reach {
                 Limit::AtMost(most) => format!("≤ {}", with_unit(most, row.unit)),
+                Limit::AtLeast(least) => format!("≥ {}", with_unit(least, row.unit)),
                 Limit::TimesFloor(times) => format!("≤ {times} × floor"),
             };
             let verdict = match (row.is_met(), row.required) {

@@ -45,6 +45,26 @@ pub enum RowName {
     Start1000,
     /// Memory of the leader's fleetd with 1,000 units.
     MemoryEngine,
+    /// 100,000 units are placed on 10,000 machines, from nothing.
+    Place,
+    /// The same with spread over zones and conflicts within each template.
+    PlaceSpread,
+    /// Nothing changed in that cluster.
+    PlaceNothing,
+    /// One more unit in that cluster.
+    PlaceOne,
+    /// The units of a machine that is lost are placed again.
+    MachineGone,
+    /// The same for a machine with 1,000 units.
+    FullMachineGone,
+    /// The same for a rack of 400 machines.
+    RackGone,
+    /// Units that conflict, a second.
+    AntiAffinity,
+    /// Units that must be where others are, a second.
+    Affinity,
+    /// How the cost of a unit grows with their number.
+    Curve,
 }
 
 /// What a figure must reach.
@@ -53,6 +73,8 @@ pub enum RowName {
 pub(crate) enum Limit {
     /// At most so much, in the figure's own unit.
     AtMost(f64),
+    /// At least so much, in the figure's own unit.
+    AtLeast(f64),
     /// At most so many times its floor.
     TimesFloor(f64),
 }
@@ -89,6 +111,11 @@ impl Row {
             required: true,
             detail: String::new(),
         }
+    }
+
+    /// A figure that is the better the larger it is.
+    pub(crate) fn at_least(name: RowName, title: &str, figure: f64, unit: &'static str, least: f64) -> Self {
+        Self { must_reach: Limit::AtLeast(least), ..Self::absolute(name, title, figure, unit, f64::NAN) }
     }
 
     /// Times in milliseconds, each measured beside its floor: the medians of both, and of the ratios of the pairs.
@@ -128,6 +155,7 @@ impl Row {
     pub(crate) fn is_met(&self) -> bool {
         match self.must_reach {
             Limit::AtMost(most) => self.figure <= most,
+            Limit::AtLeast(least) => self.figure >= least,
             Limit::TimesFloor(times) => self.ratio.is_some_and(|ratio| ratio <= times),
         }
     }
@@ -142,6 +170,8 @@ mod tests {
         let row = |figure| Row::absolute(RowName::Ready, "", figure, "ms", 30.0);
         assert!(row(30.0).is_met() && !row(30.1).is_met() && !row(f64::NAN).is_met());
         assert!(!row(31.0).with_floor(31.0).is_met());
+        let row = |figure| Row::at_least(RowName::Ready, "", figure, "units/s", 30.0);
+        assert!(row(30.0).is_met() && !row(29.9).is_met() && !row(f64::NAN).is_met());
     }
 
     #[test]

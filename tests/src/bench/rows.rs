@@ -4,14 +4,18 @@ mod crash;
 mod line;
 mod lost;
 mod many;
+mod placement;
 mod ready;
 mod rest;
+mod shapes;
 mod start;
 
 pub(super) use crash::crash;
 pub(super) use line::head_of_line;
 pub(super) use lost::leader_lost;
 pub(super) use many::{start_200, start_1000};
+pub(super) use placement::{change, loss, place};
 pub(super) use ready::ready;
 pub(super) use rest::{list_units, rest};
+pub(super) use shapes::{curve, shapes};
 pub(super) use start::start;

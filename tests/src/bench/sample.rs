@@ -18,7 +18,16 @@ impl Sample {
 
     /// The smallest one that 95 of 100 do not exceed; NaN of none.
     pub(crate) fn p95(&self) -> f64 {
-        let rank = (self.sorted.len() * 95).div_ceil(100);
+        self.percentile(95)
+    }
+
+    /// The smallest one that 99 of 100 do not exceed; NaN of none.
+    pub(crate) fn p99(&self) -> f64 {
+        self.percentile(99)
+    }
+
+    fn percentile(&self, percent: usize) -> f64 {
+        let rank = (self.sorted.len() * percent).div_ceil(100);
         self.sorted.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
     }
 
@@ -55,9 +64,9 @@ mod tests {
     }
 
     #[test]
-    fn the_95th_percentile_leaves_5_of_100_above() {
+    fn percentiles_leave_5_and_1_of_100_above() {
         let hundred: Sample = (1..=100).rev().map(f64::from).collect();
-        assert_eq!((hundred.min(), hundred.p95(), hundred.max()), (1.0, 95.0, 100.0));
+        assert_eq!((hundred.min(), hundred.p95(), hundred.p99(), hundred.max()), (1.0, 95.0, 99.0, 100.0));
         assert_eq!([7.0].into_iter().collect::<Sample>().p95(), 7.0);
     }
 }

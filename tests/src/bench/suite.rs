@@ -74,20 +74,34 @@ pub struct Suite {
     rows: BTreeSet<RowName>,
 }
 
-type Measure = fn(&mut Scene, Extent) -> Result<Vec<Row>>;
+/// How rows are measured.
+#[derive(Clone, Copy)]
+enum Measure {
+    /// On booted machines.
+    Booted(fn(&mut Scene, Extent) -> Result<Vec<Row>>),
+    /// In a process that is alone.
+    Alone(fn(Extent) -> Result<Vec<Row>>),
+}
+use Measure::{Alone, Booted};
 
 /// What is measured together, in an order in which each leaves behind what the next one needs. Who leads is lost last:
-/// until then no leader has been anything else, which its memory would show.
-const GROUPS: [(&[RowName], Measure); 9] = [
-    (&[RowName::StartNoBlock, RowName::Start], rows::start),
-    (&[RowName::Start200], rows::start_200),
-    (&[RowName::RestRequests, RowName::RestCpu, RowName::MemoryAgent], rows::rest),
-    (&[RowName::ListUnits], rows::list_units),
-    (&[RowName::Ready], rows::ready),
-    (&[RowName::Crash], rows::crash),
-    (&[RowName::Start1000, RowName::MemoryEngine], rows::start_1000),
-    (&[RowName::HeadOfLine, RowName::HeadOfLineWrites, RowName::FlappingWrites], rows::head_of_line),
-    (&[RowName::LeaderLost, RowName::TakeOver], rows::leader_lost),
+/// until then no leader has been anything else, which its memory would show. What needs no machines comes before they
+/// are there to be a burden.
+const GROUPS: [(&[RowName], Measure); 14] = [
+    (&[RowName::Place, RowName::PlaceSpread], Alone(rows::place)),
+    (&[RowName::PlaceNothing, RowName::PlaceOne], Alone(rows::change)),
+    (&[RowName::MachineGone, RowName::FullMachineGone, RowName::RackGone], Alone(rows::loss)),
+    (&[RowName::AntiAffinity, RowName::Affinity], Alone(rows::shapes)),
+    (&[RowName::Curve], Alone(rows::curve)),
+    (&[RowName::StartNoBlock, RowName::Start], Booted(rows::start)),
+    (&[RowName::Start200], Booted(rows::start_200)),
+    (&[RowName::RestRequests, RowName::RestCpu, RowName::MemoryAgent], Booted(rows::rest)),
+    (&[RowName::ListUnits], Booted(rows::list_units)),
+    (&[RowName::Ready], Booted(rows::ready)),
+    (&[RowName::Crash], Booted(rows::crash)),
+    (&[RowName::Start1000, RowName::MemoryEngine], Booted(rows::start_1000)),
+    (&[RowName::HeadOfLine, RowName::HeadOfLineWrites, RowName::FlappingWrites], Booted(rows::head_of_line)),
+    (&[RowName::LeaderLost, RowName::TakeOver], Booted(rows::leader_lost)),
 ];
 
 impl Suite {
@@ -97,18 +111,32 @@ impl Suite {
         Self { extent, rows: all.filter(|row| rows.is_empty() || rows.contains(row)).collect() }
     }
 
-    /// Boots the cluster, measures, and ends it. `tell` is told what is being done.
+    /// Measures; where rows need booted machines, boots them, and ends them. `tell` is told what is being done.
     pub fn run(&self, tell: impl Fn(&str)) -> Result<Report> {
-        tell(&format!("booting {MACHINES} machines beside an etcd"));
-        let mut scene = Scene::new(MACHINES)?;
+        let mut booted = None;
         let mut rows = Vec::new();
-        for (names, measure) in GROUPS {
-            if names.iter().any(|name| self.rows.contains(name)) {
-                tell(&format!("measuring {}", title(names)));
-                rows.extend(measure(&mut scene, self.extent)?);
-            }
+        for (names, measure) in GROUPS.iter().filter(|(names, _)| names.iter().any(|name| self.rows.contains(name))) {
+            rows.extend(match measure {
+                Alone(measure) => {
+                    tell(&format!("measuring {}", title(names)));
+                    measure(self.extent)?
+                }
+                Booted(measure) => {
+                    let scene = match &mut booted {
+                        Some(scene) => scene,
+                        None => {
+                            tell(&format!("booting {MACHINES} machines beside an etcd"));
+                            booted.insert(Scene::new(MACHINES)?)
+                        }
+                    };
+                    tell(&format!("measuring {}", title(names)));
+                    measure(scene, self.extent)?
+                }
+            });
         }
-        scene.cluster.end()?;
+        if let Some(scene) = booted {
+            scene.cluster.end()?;
+        }
         Ok(Report { machines: MACHINES, units: UNITS, quick: self.extent == Extent::Quick, rows })
     }
 }
