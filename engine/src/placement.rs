@@ -4,7 +4,9 @@
 //! [`Cluster::pass`] decides about that, and [`Cluster::take_plan`] answers the schedules that changed. Nothing here
 //! reads a clock, a random number, or the registry: the same facts give the same decisions.
 
+mod choice;
 mod cluster;
+mod concerns;
 mod decision;
 mod explain;
 mod facts;
@@ -12,17 +14,21 @@ mod failures;
 mod filter;
 mod found;
 mod group;
+mod index;
 mod load;
 mod machine;
 mod pass;
 mod patterns;
 mod plan;
+mod rejection;
 mod slots;
 mod unit;
 
+pub use choice::{Choice, RunnerUp};
 pub use cluster::{Cluster, MAX_UNITS};
-pub use decision::{Blocker, Choice, Decision, Departure, Invalid, Outcome, Rejection, Rejections, RunnerUp, Tally};
+pub use decision::{Blocker, Decision, Departure, Invalid, Outcome};
 pub use explain::{Alike, Explanation, Verdict};
-pub use facts::{MachineFacts, Presence, UnitSpec};
+pub use facts::{Capacity, MachineFacts, Presence, UnitSpec};
 pub use failures::Failures;
 pub use plan::MachinePlan;
+pub use rejection::{Rejection, Rejections, Tally};

@@ -28,6 +28,7 @@ mod machine_id;
 mod metadata;
 mod name;
 mod requirements;
+mod size;
 mod specifier;
 mod state;
 mod timespan;
@@ -38,8 +39,12 @@ pub use file::{MAX_LINE_BYTES, ParseError, ParseErrorKind, UnitFile, UnitOption}
 pub use glob::Glob;
 pub use hash::{HashError, UnitHash};
 pub use machine_id::{MachineId, MachineIdError};
-pub use metadata::{MetadataConstraints, MetadataError};
+pub use metadata::{
+    Comparison, MachineTraits, MetadataConstraints, MetadataError, MetadataPredicate, MetadataProblem, MetadataTest,
+    MetadataValues,
+};
 pub use name::{NameError, UnitName};
 pub use requirements::{OnFailure, RequirementError, Requirements};
+pub use size::{format_bytes, format_cpu, parse_bytes, parse_cpu};
 pub use specifier::expand_specifiers;
 pub use state::{DesiredState, DesiredStateError};

@@ -1,132 +1,113 @@
 //! What a unit asks of a machine's metadata.
 
+mod number;
+mod parse;
+mod predicate;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-/// The demands of all `MachineMetadata=` options of a unit.
+pub use parse::{MetadataError, MetadataProblem};
+pub use predicate::{Comparison, MachineTraits, MetadataPredicate, MetadataTest, MetadataValues};
+
+/// The demands of all `MachineMetadata=` options of a unit: a machine must meet
+/// each of them.
 ///
-/// A machine must have every key, with one of the values that were asked for
-/// that key.
+/// Several `key=value` of one key are one demand, which any of the values
+/// meets. Each value with another operator is a demand of its own.
 ///
 /// ```
 /// use std::collections::BTreeMap;
-/// use fleet_units::MetadataConstraints;
+/// use fleet_units::{MachineTraits, MetadataConstraints};
 ///
-/// let wanted = MetadataConstraints::parse(["zone=a", "zone=b", "disk=ssd"]).unwrap();
-/// let mut machine = BTreeMap::from([("zone".to_string(), "b".to_string())]);
-/// assert_eq!(wanted.first_unmet(&machine).unwrap().0, "disk");
-/// machine.insert("disk".to_string(), "ssd".to_string());
-/// assert!(wanted.matches(&machine));
+/// let wanted = MetadataConstraints::parse(["zone=a", "zone=b", "ram>=2048"]).unwrap();
+/// let mut metadata = BTreeMap::from([("zone".to_string(), "b".to_string())]);
+/// assert_eq!(wanted.first_unmet(&MachineTraits::of(&metadata)).unwrap().key, "ram");
+/// metadata.insert("ram".to_string(), "4096".to_string());
+/// assert!(wanted.matches(&MachineTraits::of(&metadata)));
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct MetadataConstraints {
-    /// Keys, and the values of which the machine must have one.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    any_of: BTreeMap<String, BTreeSet<String>>,
-}
-
-/// A value of `MachineMetadata=` that is not `key=value`.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("malformed MachineMetadata {0:?}: expected key=value{hint}", hint = hint(.0))]
-pub struct MetadataError(pub String);
-
-/// Tells who wrote two pairs on one line how that is done.
-fn hint(value: &str) -> &'static str {
-    if value.matches('=').count() > 1 && value.contains(' ') {
-        " (several on one line are each quoted: \"a=1\" \"b=2\")"
-    } else {
-        ""
-    }
+    /// Sorted: by key, then by operator.
+    predicates: Vec<MetadataPredicate>,
 }
 
 impl MetadataConstraints {
-    /// Reads `key=value` texts.
+    /// Reads values of `MachineMetadata=`, see [`MetadataConstraints::parse_option`].
     pub fn parse<I>(values: I) -> Result<Self, MetadataError>
     where
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let mut constraints = Self::default();
-        for value in values {
-            let text = value.as_ref();
-            let (key, value) = parse_pair(text).ok_or_else(|| MetadataError(text.to_owned()))?;
-            let values = constraints.any_of.entry(key.to_owned()).or_default();
-            values.insert(value.to_owned());
-        }
-        Ok(constraints)
+        Self::parse_option("MachineMetadata", values)
     }
 
-    /// Whether a machine of this metadata will do.
-    pub fn matches(&self, machine: &BTreeMap<String, String>) -> bool {
+    /// Reads values of an option as they are written in a unit file, but for
+    /// the unit's own specifiers: `%H`, `%m`, and `%%` are still in them.
+    pub fn parse_option<I>(option: &'static str, values: I) -> Result<Self, MetadataError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let mut any_of: BTreeMap<String, MetadataValues> = BTreeMap::new();
+        let mut predicates = BTreeSet::new();
+        for value in values {
+            let value = value.as_ref();
+            let malformed = |problem| MetadataError { option, value: value.to_owned(), problem };
+            match parse::predicate(value).map_err(malformed)? {
+                parse::Written::Equals(key, value) => any_of.entry(key).or_default().insert(&value),
+                parse::Written::Other(predicate) => {
+                    predicates.insert(predicate);
+                }
+            }
+        }
+        predicates
+            .extend(any_of.into_iter().map(|(key, values)| MetadataPredicate { key, test: MetadataTest::In(values) }));
+        Ok(Self { predicates: predicates.into_iter().collect() })
+    }
+
+    /// Whether a machine meets all.
+    pub fn matches(&self, machine: &MachineTraits<'_>) -> bool {
         self.first_unmet(machine).is_none()
     }
 
-    /// The first key, in order, for which a machine of this metadata will not
-    /// do, and the values that would.
-    pub fn first_unmet(&self, machine: &BTreeMap<String, String>) -> Option<(&str, &BTreeSet<String>)> {
-        self.iter().find(|(key, values)| !machine.get(*key).is_some_and(|value| values.contains(value)))
+    /// The first demand, by key, that a machine does not meet.
+    pub fn first_unmet(&self, machine: &MachineTraits<'_>) -> Option<&MetadataPredicate> {
+        self.predicates.iter().find(|predicate| !predicate.matches(machine))
     }
 
-    /// Every key with the values of which a machine must have one.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &BTreeSet<String>)> {
-        self.any_of.iter().map(|(key, values)| (key.as_str(), values))
+    /// How many demands a machine does not meet.
+    pub fn unmet(&self, machine: &MachineTraits<'_>) -> usize {
+        self.predicates.iter().filter(|predicate| !predicate.matches(machine)).count()
+    }
+
+    /// Every demand, by key.
+    pub fn iter(&self) -> impl Iterator<Item = &MetadataPredicate> {
+        self.predicates.iter()
+    }
+
+    /// How many demands there are.
+    pub fn len(&self) -> usize {
+        self.predicates.len()
     }
 
     /// Whether nothing is asked.
     pub fn is_empty(&self) -> bool {
-        self.any_of.is_empty()
+        self.predicates.is_empty()
     }
-}
 
-/// Splits at the only `=`. Keys may not hold what operators are made of, so
-/// that `ram>=2048` is never taken for a key named `ram>`.
-fn parse_pair(text: &str) -> Option<(&str, &str)> {
-    let (key, value) = text.split_once('=')?;
-    let key_is_sound = !key.is_empty() && !key.contains(|c: char| c.is_whitespace() || "<>!~,()\"".contains(c));
-    let value_is_sound = !value.is_empty() && !value.contains('=');
-    (key_is_sound && value_is_sound).then_some((key, value))
+    /// Two demands on one key that no value meets at once, where that can be
+    /// told without a machine: as they are written.
+    pub(crate) fn contradiction(&self) -> Option<(String, String)> {
+        self.predicates.iter().enumerate().find_map(|(n, a)| {
+            let same_key = self.predicates[n + 1..].iter().take_while(|b| b.key == a.key);
+            let against = same_key.into_iter().find(|b| a.excludes(b))?;
+            Some((a.to_string(), against.to_string()))
+        })
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn machine(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
-    }
-
-    #[test]
-    fn keys_are_anded_and_values_of_a_key_ored() {
-        let wanted = MetadataConstraints::parse(["a=1", "b=1", "a=2"]).unwrap();
-        assert!(wanted.matches(&machine(&[("a", "1"), ("b", "1")])));
-        assert!(wanted.matches(&machine(&[("a", "2"), ("b", "1"), ("c", "x")])));
-        assert!(!wanted.matches(&machine(&[("a", "3"), ("b", "1")])));
-        assert!(!wanted.matches(&machine(&[("a", "1")])));
-        assert!(!wanted.matches(&machine(&[])));
-    }
-
-    #[test]
-    fn asking_nothing_matches_everything() {
-        let nothing = MetadataConstraints::default();
-        assert!(nothing.is_empty());
-        assert!(nothing.matches(&machine(&[])));
-        assert_eq!(serde_json::to_string(&nothing).unwrap(), "{}");
-    }
-
-    #[test]
-    fn malformed_values_are_named() {
-        for text in ["", "a", "=", "a=", "=1", "a=b=c", "a==b", "ram>=2048", "a!=b", "a =1", "a=1 b=2"] {
-            assert_eq!(MetadataConstraints::parse([text]), Err(MetadataError(text.to_owned())));
-        }
-    }
-
-    #[test]
-    fn two_pairs_on_a_line_get_a_hint() {
-        assert_eq!(
-            MetadataError("a=1 b=2".into()).to_string(),
-            r#"malformed MachineMetadata "a=1 b=2": expected key=value (several on one line are each quoted: "a=1" "b=2")"#
-        );
-        assert_eq!(MetadataError("a=".into()).to_string(), r#"malformed MachineMetadata "a=": expected key=value"#);
-    }
-}
+mod tests;

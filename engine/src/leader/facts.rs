@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleet_registry::record::{ContentKey, ContentRecord, MachineRecord};
+use fleet_registry::record::{self as registry, ContentKey, ContentRecord, MachineRecord};
 use fleet_registry::{Key, View};
 use fleet_units::{MachineId, Requirements, UnitFile, UnitName, UnitOption};
 
 use super::fences;
-use crate::placement::{MachineFacts, Presence, UnitSpec};
+use crate::placement::{Capacity, MachineFacts, Presence, UnitSpec};
 
 /// The section that placement reads.
 const SECTION: &str = "X-Fleet";
@@ -125,6 +125,9 @@ pub(crate) fn machine(view: &View, id: &MachineId, fencing: Option<BTreeMap<Unit
     match view.machines.get(id) {
         Some(record) => {
             facts.metadata.clone_from(&record.value.metadata);
+            facts.hostname.clone_from(&record.value.hostname);
+            let registry::Capacity { memory, cpu_millis, .. } = record.value.capacity;
+            facts.capacity = Capacity { memory, cpu_millis };
             facts.catching_up = record.value.catching_up;
             facts.draining = record.value.leaving;
             facts.carries_registry = record.value.carries_registry;

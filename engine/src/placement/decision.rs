@@ -1,176 +1,13 @@
 //! What was decided about a unit, and why: data first, and the one line that people read of it.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 use fleet_registry::record::NoteKind;
 use fleet_units::{MachineId, UnitName};
 
-/// Why a machine cannot take a unit: the first filter that rejects.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rejection {
-    /// `MachineID=` asks for another.
-    OtherMachine {
-        /// What was asked for.
-        wanted: String,
-    },
-    /// `MachineMetadata=` asks for what it does not have.
-    Metadata {
-        /// The key.
-        key: String,
-        /// The values that would do.
-        wanted: BTreeSet<String>,
-    },
-    /// `MachineOf=` names a global unit that is not on it.
-    PeerNotHere {
-        /// The global unit.
-        peer: UnitName,
-    },
-    /// The units that `MachineOf=` ties it to are elsewhere.
-    GroupElsewhere {
-        /// One of them.
-        peer: UnitName,
-        /// Where that is.
-        machine: MachineId,
-    },
-    /// It holds a unit that conflicts.
-    Conflict {
-        /// That unit.
-        with: UnitName,
-    },
-    /// It is still stopping a unit that conflicts.
-    StillStopping {
-        /// That unit.
-        unit: UnitName,
-    },
-    /// It holds a unit whose `Replaces=` drives this one away.
-    Replaced {
-        /// That unit.
-        by: UnitName,
-    },
-    /// It is not there.
-    Absent,
-    /// A record of it cannot be read.
-    Unreadable,
-    /// It came back and is not done with the schedule that it found.
-    CatchingUp,
-    /// An operator wants it to get nothing new.
-    Cordoned,
-    /// An operator wants it empty.
-    Draining,
-    /// It has as many units as a machine may have.
-    Full,
-    /// The unit failed there, and others can take it.
-    Failed,
-}
-
-impl fmt::Display for Rejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::OtherMachine { wanted } => write!(f, "is not {wanted}"),
-            Self::Metadata { key, wanted } => {
-                let pairs: Vec<String> = wanted.iter().map(|value| format!("{key}={value}")).collect();
-                write!(f, "lacks {}", pairs.join(" or "))
-            }
-            Self::PeerNotHere { peer } => write!(f, "does not run {peer}"),
-            Self::GroupElsewhere { peer, machine } => write!(f, "is not {}, where {peer} is", machine.short()),
-            Self::Conflict { with } => write!(f, "holds {with}, which conflicts"),
-            Self::StillStopping { unit } => write!(f, "is still stopping {unit}, which conflicts"),
-            Self::Replaced { by } => write!(f, "holds {by}, which replaces it"),
-            Self::Absent => f.write_str("is absent"),
-            Self::Unreadable => f.write_str("has a record that cannot be read"),
-            Self::CatchingUp => f.write_str("is catching up"),
-            Self::Cordoned => f.write_str("is cordoned"),
-            Self::Draining => f.write_str("is draining"),
-            Self::Full => f.write_str("is full"),
-            Self::Failed => f.write_str("is where it failed"),
-        }
-    }
-}
-
-impl Rejection {
-    /// Rejections that read alike are counted together: which unit it is that conflicts differs by machine.
-    pub(super) fn class(&self) -> (u8, String) {
-        match self {
-            Self::Conflict { .. } => (1, String::new()),
-            Self::StillStopping { .. } => (2, String::new()),
-            Self::Replaced { .. } => (3, String::new()),
-            other => (0, other.to_string()),
-        }
-    }
-}
-
-/// How many machines reject for one reason.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tally {
-    /// How many.
-    pub machines: usize,
-    /// The reason, as the first of them has it.
-    pub example: Rejection,
-    /// Whose requirement it is, where that is another unit of the group.
-    pub member: Option<UnitName>,
-}
-
-/// Why no machine can take a unit.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Rejections {
-    /// How many machines were asked.
-    pub machines: usize,
-    /// Reasons, the most frequent first.
-    pub tallies: Vec<Tally>,
-}
-
-impl Rejections {
-    /// Counts what each machine answered.
-    pub(super) fn count(answers: impl Iterator<Item = (Rejection, Option<UnitName>)>) -> Self {
-        let mut machines = 0;
-        let mut by_class: BTreeMap<_, Tally> = BTreeMap::new();
-        for (example, member) in answers {
-            machines += 1;
-            let class = (example.class(), member.clone());
-            by_class.entry(class).or_insert(Tally { machines: 0, example, member }).machines += 1;
-        }
-        let mut tallies: Vec<Tally> = by_class.into_values().collect();
-        tallies.sort_by_key(|tally| std::cmp::Reverse(tally.machines));
-        Self { machines, tallies }
-    }
-}
-
-impl fmt::Display for Rejections {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.machines == 0 {
-            return f.write_str("no machine is present");
-        }
-        f.write_str("no machine: ")?;
-        for (n, tally) in self.tallies.iter().enumerate() {
-            let comma = if n == 0 { "" } else { ", " };
-            write!(f, "{comma}{} of {} ", tally.machines, self.machines)?;
-            let example = tally.example.to_string();
-            if tally.machines == 1 {
-                f.write_str(&example)?;
-            } else {
-                f.write_str(&plural(&example))?;
-            }
-            if let Some(member) = &tally.member {
-                write!(f, " (for {member}, which must be with it)")?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The same words said of several machines.
-pub(super) fn plural(example: &str) -> String {
-    let verbs =
-        [("is ", "are "), ("lacks ", "lack "), ("holds ", "hold "), ("does not ", "do not "), ("has ", "have ")];
-    for (one, many) in verbs {
-        if let Some(rest) = example.strip_prefix(one) {
-            return format!("{many}{rest}");
-        }
-    }
-    example.to_owned()
-}
+use super::choice::Choice;
+use super::rejection::{Rejection, Rejections};
 
 /// What a unit waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -288,70 +125,6 @@ impl fmt::Display for Invalid {
     }
 }
 
-/// The machine that would have been next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunnerUp {
-    /// Which.
-    pub machine: MachineId,
-    /// How many units it had.
-    pub load: u32,
-    /// Whether only its carrying the registry set it behind.
-    pub carries_registry: bool,
-}
-
-/// Why a machine was chosen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Choice {
-    /// No other can take the unit.
-    Only,
-    /// It comes before another in the order.
-    Before {
-        /// How many units the chosen one had.
-        load: u32,
-        /// Who would have been next.
-        runner_up: RunnerUp,
-    },
-    /// The units that it must be with are there.
-    Beside {
-        /// One of them.
-        peer: UnitName,
-    },
-    /// It has not left there yet.
-    StillThere,
-    /// It runs there already, though no schedule gave it there.
-    RunsThere,
-    /// The unit has not failed there, as it did elsewhere.
-    NotFailed {
-        /// Where it failed, the latest last.
-        elsewhere: Vec<MachineId>,
-    },
-    /// It failed on every machine that can take it, and there longest ago.
-    FailedLongestAgo,
-}
-
-impl fmt::Display for Choice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Only => f.write_str("no other machine can take it"),
-            Self::Before { load, runner_up: next } if next.load > *load => {
-                write!(f, "least loaded ({}, {} has {})", units(*load), next.machine.short(), next.load)
-            }
-            Self::Before { load, runner_up: next } => {
-                write!(f, "as loaded as {} ({}), ", next.machine.short(), units(*load))?;
-                f.write_str(if next.carries_registry { "which carries the registry" } else { "first by id" })
-            }
-            Self::Beside { peer } => write!(f, "{peer} is there"),
-            Self::StillThere => f.write_str("it has not left there yet"),
-            Self::RunsThere => f.write_str("it is there already"),
-            Self::NotFailed { elsewhere } => {
-                let failed: Vec<&str> = elsewhere.iter().map(MachineId::short).collect();
-                write!(f, "it failed on {}", failed.join(", "))
-            }
-            Self::FailedLongestAgo => f.write_str("it failed wherever it can be, and there longest ago"),
-        }
-    }
-}
-
 /// What was decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -424,10 +197,6 @@ impl fmt::Display for Outcome {
             Self::Withdrawn => f.write_str("not wanted"),
         }
     }
-}
-
-fn units(count: u32) -> String {
-    if count == 1 { "1 unit".to_owned() } else { format!("{count} units") }
 }
 
 /// Why a unit was taken off a machine.

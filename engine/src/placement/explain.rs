@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fleet_units::{MachineId, UnitName};
 
+use super::choice::Choice;
 use super::cluster::Cluster;
-use super::decision::{Choice, Outcome, Rejection, plural};
+use super::decision::Outcome;
 use super::facts::Presence;
+use super::rejection::{Rejection, plural};
 use super::slots::{MachineIx, UnitIx};
 
 /// What each machine would answer about a unit.

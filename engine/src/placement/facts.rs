@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleet_registry::record::{ContentKey, Target};
-use fleet_units::{DesiredState, MachineId, Requirements, UnitName};
+use fleet_units::{DesiredState, MachineId, MachineTraits, Requirements, UnitName};
 
-use super::decision::{Blocker, Rejection};
+use super::decision::Blocker;
+use super::rejection::Rejection;
 
 /// Whether a machine is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,13 +21,27 @@ pub enum Presence {
     Gone,
 }
 
+/// What a machine has for units, less what is reserved for the system. What it does not say is not there for those that
+/// ask for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Capacity {
+    /// Bytes of memory.
+    pub memory: Option<u64>,
+    /// Processor time in thousandths of a core.
+    pub cpu_millis: Option<u64>,
+}
+
 /// A machine, as decisions see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MachineFacts {
     /// Which.
     pub id: MachineId,
+    /// Its name, for `%H`.
+    pub hostname: String,
     /// Its metadata, with the operator's overrides.
     pub metadata: BTreeMap<String, String>,
+    /// What it has for units.
+    pub capacity: Capacity,
     /// Whether it is there.
     pub presence: Presence,
     /// Lost as it is, it may still be stopping these units, which asked for `OnDisconnect=stop`: each with how long they
@@ -50,6 +65,8 @@ impl MachineFacts {
     pub fn new(id: MachineId) -> Self {
         Self {
             id,
+            hostname: String::new(),
+            capacity: Capacity::default(),
             metadata: BTreeMap::new(),
             presence: Presence::Present,
             fencing: BTreeMap::new(),
@@ -59,6 +76,11 @@ impl MachineFacts {
             carries_registry: false,
             unreadable: false,
         }
+    }
+
+    /// What demands on metadata are held against.
+    pub(super) fn traits(&self) -> MachineTraits<'_> {
+        MachineTraits { metadata: &self.metadata, hostname: &self.hostname, id: self.id.as_str() }
     }
 
     /// What a unit waits for that it holds while it is not to be judged, or may still be stopping though it is lost.

@@ -6,8 +6,8 @@
 
 use fleet_units::{MachineId, UnitName};
 
+use super::choice::Choice;
 use super::cluster::Cluster;
-use super::decision::Choice;
 use super::slots::{MachineIx, UnitIx};
 
 /// Where a unit failed.

@@ -6,9 +6,9 @@
 use std::collections::BTreeSet;
 
 use super::cluster::{Cluster, MAX_UNITS};
-use super::decision::Rejection;
 use super::facts::Presence;
 use super::machine::Machine;
+use super::rejection::Rejection;
 use super::slots::{MachineIx, PatternIx, UnitIx};
 
 impl Cluster {
@@ -38,8 +38,8 @@ impl Cluster {
         {
             return Some(Rejection::OtherMachine { wanted: id.clone() });
         }
-        if let Some((key, values)) = wanted.metadata.first_unmet(&entry.facts.metadata) {
-            return Some(Rejection::Metadata { key: key.to_owned(), wanted: values.clone() });
+        if let Some(unmet) = wanted.metadata.first_unmet(&entry.facts.traits()) {
+            return Some(Rejection::Metadata { unmet: unmet.clone() });
         }
         let is_missing = |peer: &&fleet_units::UnitName| {
             let peer = self.units.find(peer.as_str());

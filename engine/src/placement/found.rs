@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 use fleet_units::{MachineId, UnitName};
 
 use super::cluster::Cluster;
-use super::decision::{Blocker, Rejection};
+use super::decision::Blocker;
 use super::facts::Presence;
+use super::rejection::Rejection;
 use super::slots::{MachineIx, UnitIx};
 
 impl Cluster {

@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use fleet_units::UnitName;
 
 use super::cluster::Cluster;
-use super::decision::{Blocker, Departure, Invalid, Outcome, Rejection, Rejections};
+use super::decision::{Blocker, Departure, Invalid, Outcome};
 use super::facts::Presence;
+use super::rejection::{Rejection, Rejections};
 use super::slots::{MachineIx, UnitIx};
 
 /// What is left to do after a group was looked at.

@@ -111,7 +111,7 @@ impl LoadIndex {
         let size = |orders: &Vec<&Order>| orders.iter().map(|order| order.len()).sum::<usize>();
         let rarest = constraints
             .flat_map(MetadataConstraints::iter)
-            .map(|(key, values)| orders(key, values))
+            .filter_map(|demand| Some(orders(&demand.key, demand.any_of()?)))
             .min_by_key(size)
             .filter(|orders| size(orders) < self.all.len());
         match rarest {
@@ -122,7 +122,8 @@ impl LoadIndex {
 }
 
 fn pairs(constraints: &MetadataConstraints) -> impl Iterator<Item = (&str, &str)> {
-    constraints.iter().flat_map(|(key, values)| values.iter().map(move |value| (key, value.as_str())))
+    let indexed = constraints.iter().filter_map(|demand| Some((demand.key.as_str(), demand.any_of()?)));
+    indexed.flat_map(|(key, values)| values.iter().map(move |value| (key, value.as_str())))
 }
 
 /// Several orders as one. No machine is in two: a key has one value on a machine.

@@ -7,10 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fleet_units::UnitName;
 
+use super::choice::{Choice, RunnerUp};
 use super::cluster::{Cluster, MAX_UNITS};
-use super::decision::{Blocker, Choice, Decision, Departure, Invalid, Outcome, Rejection, Rejections, RunnerUp};
+use super::decision::{Blocker, Decision, Departure, Invalid, Outcome};
 use super::facts::Presence;
 use super::group::Placement;
+use super::rejection::{Rejection, Rejections};
 use super::slots::{MachineIx, UnitIx};
 
 /// How many times one pass goes over what its own decisions made dirty. What is left then waits for the next pass.

@@ -2,10 +2,34 @@
 
 use std::collections::BTreeSet;
 
-use fleet_engine::placement::Presence;
-use fleet_units::{DesiredState, MachineId, UnitName};
+use fleet_engine::placement::{MachineFacts, Presence};
+use fleet_units::{Comparison, DesiredState, MachineId, MetadataPredicate, MetadataTest, MetadataValues, UnitName};
 
 use crate::model::Model;
+
+/// What `MachineMetadata=` asks, told again in other words.
+fn meets(demand: &MetadataPredicate, facts: &MachineFacts) -> bool {
+    let value = facts.metadata.get(&demand.key);
+    let named = |values: &MetadataValues| {
+        let mut all: BTreeSet<String> = values.fixed.clone();
+        let replaced = |text: &String| text.replace("%H", &facts.hostname).replace("%m", facts.id.as_str());
+        all.extend(values.of_machine.iter().map(replaced));
+        value.is_some_and(|value| all.contains(value))
+    };
+    match &demand.test {
+        MetadataTest::In(values) => named(values),
+        MetadataTest::NotIn(values) => !named(values),
+        MetadataTest::Compare(comparison, limit) => {
+            let limit: f64 = limit.to_string().parse().expect("a number");
+            value.and_then(|value| value.parse::<f64>().ok()).is_some_and(|value| match comparison {
+                Comparison::AtLeast => value >= limit,
+                Comparison::AtMost => value <= limit,
+                Comparison::Above => value > limit,
+                Comparison::Below => value < limit,
+            })
+        }
+    }
+}
 
 impl Model {
     fn wanted(&self, name: &UnitName) -> bool {
@@ -50,7 +74,7 @@ impl Model {
     fn suits(&self, name: &UnitName, id: &MachineId) -> bool {
         let (wanted, facts) = (&self.units[name].requirements, &self.machines[id]);
         wanted.machine_id.as_ref().is_none_or(|wanted| facts.id.matches(wanted))
-            && wanted.metadata.iter().all(|(key, values)| facts.metadata.get(key).is_some_and(|v| values.contains(v)))
+            && wanted.metadata.iter().all(|demand| meets(demand, facts))
     }
 
     fn is_open(&self, id: &MachineId) -> bool {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fleet_units::{Glob, MetadataConstraints, Requirements, UnitFile, UnitName, expand_specifiers};
+use fleet_units::{Glob, MachineTraits, MetadataConstraints, Requirements, UnitFile, UnitName, expand_specifiers};
 
 /// A unit file: read again from its canonical text it is the same, hash included.
 pub(crate) fn unit_file(data: &[u8]) {
@@ -172,11 +172,18 @@ pub(crate) fn metadata(data: &[u8]) {
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect();
     let Ok(wanted) = MetadataConstraints::parse(parts[0].lines().map(str::to_owned)) else { return };
-    assert_eq!(wanted.matches(&machine), wanted.first_unmet(&machine).is_none());
-    let all = wanted.iter().all(|(key, values)| machine.get(key).is_some_and(|value| values.contains(value)));
-    assert_eq!(wanted.matches(&machine), all);
+    let traits = MachineTraits { metadata: &machine, hostname: "node", id: "beef" };
+    assert_eq!(wanted.matches(&traits), wanted.first_unmet(&traits).is_none());
+    assert_eq!(wanted.matches(&traits), wanted.unmet(&traits) == 0);
+    for demand in wanted.iter() {
+        assert!(!demand.to_string().is_empty() && !demand.complaint().is_empty());
+        if let Some(values) = demand.any_of() {
+            let has = machine.get(&demand.key).is_some_and(|value| values.contains(value));
+            assert_eq!(demand.matches(&traits), has);
+        }
+    }
     assert_eq!(wanted.is_empty(), wanted.iter().count() == 0);
     if wanted.is_empty() {
-        assert!(wanted.matches(&BTreeMap::new()));
+        assert!(wanted.matches(&MachineTraits::of(&BTreeMap::new())));
     }
 }

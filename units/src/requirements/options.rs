@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::specifier::expand_of_unit;
 use crate::{Glob, MetadataConstraints, OnDisconnect, UnitFile, UnitName, expand_specifiers};
 
 use super::{OnFailure, RequirementError, Requirements};
@@ -9,7 +10,7 @@ use super::{OnFailure, RequirementError, Requirements};
 const SECTION: &str = "X-Fleet";
 
 /// Every option that fleet knows, with its spellings of old.
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 20] = [
     "MachineID",
     "X-ConditionMachineID",
     "X-ConditionMachineBootID",
@@ -24,6 +25,12 @@ const KNOWN: [&str; 14] = [
     "OnFailure",
     "MaxMoves",
     "OnDisconnect",
+    "Memory",
+    "CPU",
+    "PreferMetadata",
+    "SpreadBy",
+    "SpreadGroup",
+    "MaxPerMachine",
 ];
 
 pub(super) fn parse(file: &UnitFile, name: &UnitName) -> Result<Requirements, RequirementError> {
@@ -31,18 +38,24 @@ pub(super) fn parse(file: &UnitFile, name: &UnitName) -> Result<Requirements, Re
     Ok(Requirements {
         machine_id: section.machine_id(),
         machine_of: section.machine_of()?,
-        metadata: section.metadata()?,
+        metadata: section.metadata("MachineMetadata", &["X-ConditionMachineMetadata", "MachineMetadata"])?,
         conflicts: section.globs("Conflicts", &["X-Conflicts", "Conflicts"])?,
         replaces: section.globs("Replaces", &["Replaces"])?,
         global: section.global()?,
         on_failure: section.on_failure()?,
         max_moves: section.max_moves()?,
         on_disconnect: section.on_disconnect()?,
+        memory: section.memory()?,
+        cpu_millis: section.cpu()?,
+        prefer: section.metadata("PreferMetadata", &["PreferMetadata"])?,
+        spread_by: section.spread_by()?,
+        spread_group: section.spread_group(),
+        max_per_machine: section.max_per_machine()?,
         unknown: section.unknown(),
     })
 }
 
-struct Section<'a> {
+pub(super) struct Section<'a> {
     file: &'a UnitFile,
     name: &'a UnitName,
 }
@@ -105,10 +118,17 @@ impl Section<'_> {
         Ok(units)
     }
 
-    fn metadata(&self) -> Result<MetadataConstraints, RequirementError> {
-        let values = self.values(&["X-ConditionMachineMetadata", "MachineMetadata"]);
-        let closed = values.into_iter().filter(|value| !self.is_open(value)).map(|value| value.expanded);
-        Ok(MetadataConstraints::parse(closed)?)
+    fn metadata(&self, option: &'static str, spellings: &[&str]) -> Result<MetadataConstraints, RequirementError> {
+        let values = self.values(spellings);
+        let closed = values.into_iter().filter(|value| !self.is_open(value));
+        let closed = closed.map(|value| expand_of_unit(&value.written, self.name));
+        Ok(MetadataConstraints::parse_option(option, closed)?)
+    }
+
+    /// The last value of an option, if it says something.
+    pub(super) fn last(&self, option: &str) -> Option<String> {
+        let value = self.values(&[option]).pop().filter(|value| !self.is_open(value))?;
+        Some(value.expanded).filter(|value| !value.is_empty())
     }
 
     fn globs(&self, option: &'static str, spellings: &[&str]) -> Result<Vec<Glob>, RequirementError> {

@@ -231,6 +231,102 @@ fn json_comes_back_the_same() {
 }
 
 #[test]
+fn resources_are_in_the_units_of_systemd() {
+    assert_eq!((parse("").memory, parse("").cpu_millis), (None, None));
+    let wanted = parse("Memory=1G\nMemory=1.5G\nCPU=250%");
+    assert_eq!((wanted.memory, wanted.cpu_millis), (Some(1536 << 20), Some(2500)));
+    assert!(!parse("Memory=1G\nMemory=").asks_resources());
+    assert!(parse("CPU=0.5%").asks_resources());
+    // What depends on the instance is not judged in a template.
+    assert_eq!(parse_as("web@.service", "Memory=%i").unwrap().memory, None);
+    assert_eq!(parse("Memory=%iG").memory, Some(1 << 30));
+}
+
+#[test]
+fn a_group_is_a_template_unless_it_is_named() {
+    let group = |name: &str, section: &str| {
+        let wanted = parse_as(name, section).unwrap();
+        wanted.group(&UnitName::parse(name).unwrap())
+    };
+    assert_eq!(group("web@1.service", ""), None);
+    assert_eq!(group("web@1.service", "SpreadBy=zone").as_deref(), Some("web@.service"));
+    assert_eq!(group("web@1.service", "MaxPerMachine=1").as_deref(), Some("web@.service"));
+    assert_eq!(group("web.service", "SpreadBy=zone").as_deref(), Some("web.service"));
+    assert_eq!(group("web.service", "SpreadGroup=front").as_deref(), Some("front"));
+    assert_eq!(group("web@1.service", "MaxPerMachine=1\nSpreadGroup=%p").as_deref(), Some("web"));
+    let wanted = parse("SpreadBy=rack\nSpreadBy=zone\nMaxPerMachine=3");
+    assert_eq!((wanted.spread_by.as_deref(), wanted.max_per_machine), (Some("zone"), Some(3)));
+}
+
+#[test]
+fn preferences_and_operators_are_read_alike() {
+    let wanted =
+        parse("MachineMetadata=ram>=2048\nMachineMetadata=zone in (a,b)\nPreferMetadata=\"disk=ssd\" \"zone!=%i\"");
+    let shown = |constraints: &MetadataConstraints| constraints.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(shown(&wanted.metadata), ["ram>=2048", "zone in (a,b)"]);
+    assert_eq!(shown(&wanted.prefer), ["disk=ssd", "zone!=1"]);
+    let of_machine = parse("MachineMetadata=home=%H\nMachineMetadata=note=%%H");
+    let metadata = std::collections::BTreeMap::from([("home".into(), "n1".into()), ("note".into(), "%H".into())]);
+    let on = |hostname| crate::MachineTraits { metadata: &metadata, hostname, id: "" };
+    assert!(of_machine.metadata.matches(&on("n1")) && !of_machine.metadata.matches(&on("n2")));
+}
+
+#[test]
+fn new_options_say_what_is_wrong_with_them() {
+    let cases = [
+        ("Memory=lots", r#"invalid Memory "lots": expected bytes, or a number with K, M, G or T, such as 512M"#),
+        ("Memory=0", r#"invalid Memory "0": expected bytes, or a number with K, M, G or T, such as 512M"#),
+        ("CPU=2", r#"invalid CPU "2": expected per cent of one core, such as 50% or 200%"#),
+        ("CPU=0%", r#"invalid CPU "0%": expected per cent of one core, such as 50% or 200%"#),
+        ("SpreadBy=zone=a", r#"invalid SpreadBy "zone=a": expected one key of the machines' metadata, such as zone"#),
+        (
+            "SpreadBy=zone rack",
+            r#"invalid SpreadBy "zone rack": expected one key of the machines' metadata, such as zone"#,
+        ),
+        ("MaxPerMachine=0", r#"invalid MaxPerMachine "0": expected a number from 1 to 10000"#),
+        ("MaxPerMachine=two", r#"invalid MaxPerMachine "two": expected a number from 1 to 10000"#),
+        ("PreferMetadata=disk", r#"malformed PreferMetadata "disk": expected key=value"#),
+        (
+            "MachineMetadata=ram>=2G",
+            r#"malformed MachineMetadata "ram>=2G": "2G" is not a decimal number, and only numbers compare by >="#,
+        ),
+    ];
+    for (section, message) in cases {
+        let error = parse_as("web@1.service", section).unwrap_err();
+        assert_eq!(error.to_string(), message, "{section:?}");
+    }
+}
+
+#[test]
+fn new_options_that_contradict_are_refused() {
+    let of_machine = "which differs by machine: only values of MachineMetadata and PreferMetadata can";
+    let cases = [
+        ("Global=true\nPreferMetadata=a=b", "PreferMetadata cannot be used with Global".to_owned()),
+        ("MachineID=a\nSpreadBy=zone", "SpreadBy cannot be used with MachineID".to_owned()),
+        ("Global=true\nMaxPerMachine=1", "MaxPerMachine cannot be used with Global".to_owned()),
+        (
+            "MachineMetadata=a=1\nMachineMetadata=a!=1",
+            "unresolvable requirements: no machine meets both MachineMetadata a=1 and a!=1".to_owned(),
+        ),
+        ("Conflicts=a-%H.service", format!(r#"Conflicts "a-%H.service" cannot use %H, {of_machine}"#)),
+        ("MachineID=%m", format!(r#"MachineID "%m" cannot use %m, {of_machine}"#)),
+    ];
+    for (section, message) in cases {
+        let error = parse(section).validate().unwrap_err();
+        assert_eq!(error.to_string(), message, "{section:?}");
+    }
+    for section in [
+        "Memory=1G\nGlobal=true",
+        "Memory=1G\nMachineID=a",
+        "SpreadBy=zone\nMaxPerMachine=1\nConflicts=b\nMachineMetadata=zone!=a\nPreferMetadata=zone=b",
+        "MachineOf=a.service\nSpreadBy=zone\nMemory=1G",
+        "PreferMetadata=zone=a\nPreferMetadata=zone!=a",
+    ] {
+        assert_eq!(parse(section).validate(), Ok(()), "{section:?}");
+    }
+}
+
+#[test]
 fn on_disconnect_is_keep_or_stop() {
     assert_eq!(parse("").on_disconnect, OnDisconnect::Keep);
     assert_eq!(parse("OnDisconnect=stop").on_disconnect, OnDisconnect::Stop);

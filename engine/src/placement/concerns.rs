@@ -1,0 +1,86 @@
+//! What a change concerns: the units to decide about because of it.
+
+use super::cluster::Cluster;
+use super::slots::{MachineIx, UnitIx};
+
+/// Below this many (unplaced units × machines), every unplaced unit is looked at again whenever a machine changes, so
+/// that the reasons people read are never out of date. Beyond it, only those that the machine may help.
+const REFRESH_LIMIT: usize = 20_000;
+
+impl Cluster {
+    /// A unit changed: it, and those that must be with it, are to be decided about.
+    pub(super) fn touch(&mut self, unit: UnitIx) {
+        self.dirty.insert(unit);
+        let entry = &self.units[unit];
+        if entry.is_global() && entry.is_wanted() {
+            self.globals.insert(unit);
+        } else {
+            self.globals.remove(&unit);
+        }
+        let followers = self.followers.get(&entry.name);
+        self.dirty.extend(followers.into_iter().flatten().copied());
+        // Those it follows are decided together with it; one of them may be waiting for what just changed.
+        let peers = entry.requirements().map(|wanted| wanted.machine_of.clone()).unwrap_or_default();
+        let peers = peers.iter().filter_map(|peer| self.units.find(peer.as_str()));
+        self.dirty.extend(peers);
+    }
+
+    /// A global unit came to or left some machine: those that must be with it are to be decided about.
+    pub(super) fn touch_followers_of_global(&mut self, unit: UnitIx) {
+        let entry = &self.units[unit];
+        if entry.is_global() || entry.places.len() > 1 {
+            let followers = self.followers.get(&entry.name);
+            self.dirty.extend(followers.into_iter().flatten().copied());
+        }
+    }
+
+    /// A unit with `Replaces=` came to a machine: those it names there are to be decided about.
+    pub(super) fn drive_away(&mut self, unit: UnitIx, machine: MachineIx) {
+        for &pattern in &self.units[unit].replaces.own {
+            let here = |other: &UnitIx| self.machines[machine].units.contains(other);
+            self.dirty.extend(self.replaces.matches(pattern).iter().copied().filter(here));
+        }
+    }
+
+    /// A unit came to a machine, or asks for more where it is: those that wait and cannot be beside it may have hoped for
+    /// that machine.
+    pub(super) fn shut_out(&mut self, unit: UnitIx) {
+        let came = &self.units[unit];
+        if came.conflicts.own.is_empty() && came.conflicts.matching.is_empty() && came.replaces.own.is_empty() {
+            return;
+        }
+        let touches = |other: &UnitIx| *other != unit && self.cannot_be_beside(*other, unit);
+        let waiting: Vec<UnitIx> = self.pending.iter().copied().filter(touches).collect();
+        self.dirty.extend(waiting);
+    }
+
+    /// Whether a unit may have to keep away from where another is.
+    pub(super) fn cannot_be_beside(&self, unit: UnitIx, other: UnitIx) -> bool {
+        let (unit, other) = (&self.units[unit], &self.units[other]);
+        unit.conflicts.touches(&other.conflicts) || other.replaces.points_at(&unit.replaces)
+    }
+
+    /// A unit is gone from a machine: whoever it kept away may go there now.
+    pub(super) fn freed(&mut self, unit: UnitIx, machine: MachineIx) {
+        let touches = |other: &UnitIx| *other != unit && self.cannot_be_beside(*other, unit);
+        let waiting: Vec<UnitIx> = self.pending.union(&self.failing).copied().filter(touches).collect();
+        let globals: Vec<_> = self.globals.iter().copied().filter(touches).map(|global| (global, machine)).collect();
+        self.dirty.extend(waiting);
+        self.dirty_globals.extend(globals);
+    }
+
+    /// A machine changed: units without a machine that it may suit are to be decided about.
+    pub(super) fn offer(&mut self, machine: MachineIx) {
+        if self.pending.len() * self.machines.len() <= REFRESH_LIMIT {
+            return self.refresh_pending();
+        }
+        let open = self.machines[machine].facts.is_open();
+        let suits = |unit: &UnitIx| open && self.rejection_new(*unit, machine).is_none();
+        let suited: Vec<UnitIx> = self.pending.union(&self.failing).copied().filter(suits).collect();
+        self.dirty.extend(suited);
+    }
+
+    pub(super) fn refresh_pending(&mut self) {
+        self.dirty.extend(self.pending.union(&self.failing).copied());
+    }
+}

@@ -1,0 +1,166 @@
+//! Why a machine cannot take a unit, and how many say so for one reason.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use fleet_units::{MachineId, MetadataPredicate, UnitName};
+
+/// Why a machine cannot take a unit: the first filter that rejects.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rejection {
+    /// `MachineID=` asks for another.
+    OtherMachine {
+        /// What was asked for.
+        wanted: String,
+    },
+    /// It does not meet a demand of `MachineMetadata=`.
+    Metadata {
+        /// The demand.
+        unmet: MetadataPredicate,
+    },
+    /// `MachineOf=` names a global unit that is not on it.
+    PeerNotHere {
+        /// The global unit.
+        peer: UnitName,
+    },
+    /// The units that `MachineOf=` ties it to are elsewhere.
+    GroupElsewhere {
+        /// One of them.
+        peer: UnitName,
+        /// Where that is.
+        machine: MachineId,
+    },
+    /// It holds a unit that conflicts.
+    Conflict {
+        /// That unit.
+        with: UnitName,
+    },
+    /// It is still stopping a unit that conflicts.
+    StillStopping {
+        /// That unit.
+        unit: UnitName,
+    },
+    /// It holds a unit whose `Replaces=` drives this one away.
+    Replaced {
+        /// That unit.
+        by: UnitName,
+    },
+    /// It is not there.
+    Absent,
+    /// A record of it cannot be read.
+    Unreadable,
+    /// It came back and is not done with the schedule that it found.
+    CatchingUp,
+    /// An operator wants it to get nothing new.
+    Cordoned,
+    /// An operator wants it empty.
+    Draining,
+    /// It has as many units as a machine may have.
+    Full,
+    /// The unit failed there, and others can take it.
+    Failed,
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherMachine { wanted } => write!(f, "is not {wanted}"),
+            Self::Metadata { unmet } => f.write_str(&unmet.complaint()),
+            Self::PeerNotHere { peer } => write!(f, "does not run {peer}"),
+            Self::GroupElsewhere { peer, machine } => write!(f, "is not {}, where {peer} is", machine.short()),
+            Self::Conflict { with } => write!(f, "holds {with}, which conflicts"),
+            Self::StillStopping { unit } => write!(f, "is still stopping {unit}, which conflicts"),
+            Self::Replaced { by } => write!(f, "holds {by}, which replaces it"),
+            Self::Absent => f.write_str("is absent"),
+            Self::Unreadable => f.write_str("has a record that cannot be read"),
+            Self::CatchingUp => f.write_str("is catching up"),
+            Self::Cordoned => f.write_str("is cordoned"),
+            Self::Draining => f.write_str("is draining"),
+            Self::Full => f.write_str("is full"),
+            Self::Failed => f.write_str("is where it failed"),
+        }
+    }
+}
+
+impl Rejection {
+    /// Rejections that read alike are counted together: which unit it is that conflicts differs by machine.
+    pub(super) fn class(&self) -> (u8, String) {
+        match self {
+            Self::Conflict { .. } => (1, String::new()),
+            Self::StillStopping { .. } => (2, String::new()),
+            Self::Replaced { .. } => (3, String::new()),
+            other => (0, other.to_string()),
+        }
+    }
+}
+
+/// How many machines reject for one reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tally {
+    /// How many.
+    pub machines: usize,
+    /// The reason, as the first of them has it.
+    pub example: Rejection,
+    /// Whose requirement it is, where that is another unit of the group.
+    pub member: Option<UnitName>,
+}
+
+/// Why no machine can take a unit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rejections {
+    /// How many machines were asked.
+    pub machines: usize,
+    /// Reasons, the most frequent first.
+    pub tallies: Vec<Tally>,
+}
+
+impl Rejections {
+    /// Counts what each machine answered.
+    pub(super) fn count(answers: impl Iterator<Item = (Rejection, Option<UnitName>)>) -> Self {
+        let mut machines = 0;
+        let mut by_class: BTreeMap<_, Tally> = BTreeMap::new();
+        for (example, member) in answers {
+            machines += 1;
+            let class = (example.class(), member.clone());
+            by_class.entry(class).or_insert(Tally { machines: 0, example, member }).machines += 1;
+        }
+        let mut tallies: Vec<Tally> = by_class.into_values().collect();
+        tallies.sort_by_key(|tally| std::cmp::Reverse(tally.machines));
+        Self { machines, tallies }
+    }
+}
+
+impl fmt::Display for Rejections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.machines == 0 {
+            return f.write_str("no machine is present");
+        }
+        f.write_str("no machine: ")?;
+        for (n, tally) in self.tallies.iter().enumerate() {
+            let comma = if n == 0 { "" } else { ", " };
+            write!(f, "{comma}{} of {} ", tally.machines, self.machines)?;
+            let example = tally.example.to_string();
+            if tally.machines == 1 {
+                f.write_str(&example)?;
+            } else {
+                f.write_str(&plural(&example))?;
+            }
+            if let Some(member) = &tally.member {
+                write!(f, " (for {member}, which must be with it)")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The same words said of several machines.
+pub(super) fn plural(example: &str) -> String {
+    let verbs =
+        [("is ", "are "), ("lacks ", "lack "), ("holds ", "hold "), ("does not ", "do not "), ("has ", "have ")];
+    for (one, many) in verbs {
+        if let Some(rest) = example.strip_prefix(one) {
+            return format!("{many}{rest}");
+        }
+    }
+    example.to_owned()
+}
