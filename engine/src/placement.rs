@@ -22,6 +22,7 @@ mod patterns;
 mod plan;
 mod rejection;
 mod slots;
+mod ties;
 mod unit;
 
 pub use choice::{Choice, RunnerUp};

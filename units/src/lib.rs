@@ -44,7 +44,7 @@ pub use metadata::{
     MetadataValues,
 };
 pub use name::{NameError, UnitName};
-pub use requirements::{OnFailure, RequirementError, Requirements};
+pub use requirements::{OnFailure, Peer, RequirementError, Requirements};
 pub use size::{format_bytes, format_cpu, parse_bytes, parse_cpu};
 pub use specifier::expand_specifiers;
 pub use state::{DesiredState, DesiredStateError};

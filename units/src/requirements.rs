@@ -4,6 +4,8 @@ mod contradictions;
 mod error;
 mod failure;
 mod options;
+mod peers;
+mod priority;
 mod resources;
 mod spread;
 
@@ -12,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Glob, MetadataConstraints, OnDisconnect, UnitFile, UnitName};
 pub use error::RequirementError;
 pub use failure::OnFailure;
+pub use peers::Peer;
 
 /// What a unit asks of the cluster, with specifiers replaced.
 ///
@@ -32,7 +35,7 @@ pub struct Requirements {
     /// characters of its short id.
     pub machine_id: Option<String>,
     /// `MachineOf=`: units on whose machine this one must be.
-    pub machine_of: Vec<UnitName>,
+    pub machine_of: Vec<Peer>,
     /// `MachineMetadata=`: what the machine's metadata must be.
     pub metadata: MetadataConstraints,
     /// `Conflicts=`: units that must not be on the same machine.
@@ -48,6 +51,16 @@ pub struct Requirements {
     pub max_moves: Option<u32>,
     /// `OnDisconnect=`: what its machine does with it when it loses the registry.
     pub on_disconnect: OnDisconnect,
+    /// `Priority=`: who goes first when room is short; the higher does.
+    pub priority: i32,
+    /// `Preempt=`: where no machine can take it otherwise, it displaces units
+    /// of lower priority.
+    pub preempt: bool,
+    /// `After=`: units that must be active before this one is started, if they
+    /// are to run.
+    pub after: Vec<Peer>,
+    /// `Requires=`: units that must be active before this one is started.
+    pub requires: Vec<Peer>,
     /// `Memory=`: how many bytes of its machine's memory it needs.
     pub memory: Option<u64>,
     /// `CPU=`: how much processor time of its machine it needs, in thousandths of

@@ -13,6 +13,7 @@ use super::load::LoadIndex;
 use super::machine::Machine;
 use super::patterns::Patterns;
 use super::slots::{MachineIx, Slots, UnitIx};
+use super::ties::Ties;
 use super::unit::Unit;
 
 /// A machine may be given this many units: its schedule is one value.
@@ -26,8 +27,8 @@ pub struct Cluster {
     pub(super) load: LoadIndex,
     pub(super) conflicts: Patterns,
     pub(super) replaces: Patterns,
-    /// Who names a unit in `MachineOf=`.
-    pub(super) followers: BTreeMap<UnitName, BTreeSet<UnitIx>>,
+    /// Who names whom in `MachineOf=`.
+    pub(super) machine_of: Ties,
     /// Global units that people want to run.
     pub(super) globals: BTreeSet<UnitIx>,
     /// Wanted units without a machine.

@@ -17,11 +17,9 @@ impl Cluster {
         } else {
             self.globals.remove(&unit);
         }
-        let followers = self.followers.get(&entry.name);
-        self.dirty.extend(followers.into_iter().flatten().copied());
+        self.dirty.extend(self.machine_of.namers(&entry.name));
         // Those it follows are decided together with it; one of them may be waiting for what just changed.
-        let peers = entry.requirements().map(|wanted| wanted.machine_of.clone()).unwrap_or_default();
-        let peers = peers.iter().filter_map(|peer| self.units.find(peer.as_str()));
+        let peers: Vec<UnitIx> = self.peers(unit).collect();
         self.dirty.extend(peers);
     }
 
@@ -29,8 +27,7 @@ impl Cluster {
     pub(super) fn touch_followers_of_global(&mut self, unit: UnitIx) {
         let entry = &self.units[unit];
         if entry.is_global() || entry.places.len() > 1 {
-            let followers = self.followers.get(&entry.name);
-            self.dirty.extend(followers.into_iter().flatten().copied());
+            self.dirty.extend(self.machine_of.namers(&entry.name));
         }
     }
 

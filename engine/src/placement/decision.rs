@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use fleet_registry::record::NoteKind;
-use fleet_units::{MachineId, UnitName};
+use fleet_units::{Glob, MachineId, UnitName};
 
 use super::choice::Choice;
 use super::rejection::{Rejection, Rejections};
@@ -26,6 +26,11 @@ pub enum Blocker {
     PeerUnplaced {
         /// That unit.
         peer: UnitName,
+    },
+    /// No unit that people want to run matches a pattern of `MachineOf=`.
+    NoPeer {
+        /// The pattern.
+        pattern: Glob,
     },
     /// `MachineOf=` names a unit whose text cannot be read: nothing is known of it, so nothing is moved for it.
     PeerUnreadable {
@@ -78,6 +83,7 @@ impl fmt::Display for Blocker {
             Self::PeerMissing { peer } => write!(f, "waiting for {peer}, which does not exist"),
             Self::PeerInactive { peer } => write!(f, "waiting for {peer}, which is inactive"),
             Self::PeerUnplaced { peer } => write!(f, "waiting for {peer}, which has no machine"),
+            Self::NoPeer { pattern } => write!(f, "waiting for a unit that matches {pattern}"),
             Self::PeerUnreadable { peer } => write!(f, "waiting for {peer}, whose text cannot be used"),
             Self::GivingBack { unit, machine } => write!(f, "waiting for {} to give back {unit}", machine.short()),
             Self::StillStopping { machine, unit } => {
@@ -110,6 +116,16 @@ pub enum Invalid {
         /// That unit.
         peer: UnitName,
     },
+    /// It must be with a unit that it drives away.
+    ReplacesPeer {
+        /// That unit.
+        peer: UnitName,
+    },
+    /// It must be with a unit that drives it away.
+    ReplacedByPeer {
+        /// That unit.
+        peer: UnitName,
+    },
 }
 
 impl fmt::Display for Invalid {
@@ -121,6 +137,8 @@ impl fmt::Display for Invalid {
             Self::ConflictsWithPeer { peer } => {
                 write!(f, "it conflicts with {peer}, beside which MachineOf puts it")
             }
+            Self::ReplacesPeer { peer } => write!(f, "it replaces {peer}, beside which MachineOf puts it"),
+            Self::ReplacedByPeer { peer } => write!(f, "{peer} replaces it, and MachineOf puts it beside that"),
         }
     }
 }

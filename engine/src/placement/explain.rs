@@ -153,12 +153,11 @@ impl Cluster {
 
     /// A unit that `MachineOf=` names and that is elsewhere.
     fn rejection_by_group(&self, unit: UnitIx, machine: MachineIx) -> Option<Rejection> {
-        let wanted = self.units[unit].requirements()?;
-        wanted.machine_of.iter().find_map(|peer| {
-            let entry = &self.units[self.units.find(peer.as_str())?];
+        self.peers(unit).find_map(|peer| {
+            let entry = &self.units[peer];
             let elsewhere = entry.places.iter().find(|at| **at != machine)?;
             let machine = self.machines[*elsewhere].facts.id.clone();
-            (!entry.is_global()).then(|| Rejection::GroupElsewhere { peer: peer.clone(), machine })
+            (!entry.is_global()).then(|| Rejection::GroupElsewhere { peer: entry.name.clone(), machine })
         })
     }
 }

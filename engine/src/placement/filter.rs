@@ -41,12 +41,9 @@ impl Cluster {
         if let Some(unmet) = wanted.metadata.first_unmet(&entry.facts.traits()) {
             return Some(Rejection::Metadata { unmet: unmet.clone() });
         }
-        let is_missing = |peer: &&fleet_units::UnitName| {
-            let peer = self.units.find(peer.as_str());
-            peer.is_some_and(|peer| self.units[peer].is_global() && !entry.units.contains(&peer))
-        };
-        let peer = wanted.machine_of.iter().find(is_missing)?;
-        Some(Rejection::PeerNotHere { peer: peer.clone() })
+        let is_missing = |peer: &UnitIx| self.units[*peer].is_global() && !entry.units.contains(peer);
+        let peer = self.first_by_name(self.peers(unit).filter(is_missing))?;
+        Some(Rejection::PeerNotHere { peer: self.units[peer].name.clone() })
     }
 
     /// `Conflicts=` of either side, and `Replaces=` of those who are there.
@@ -83,12 +80,15 @@ impl Cluster {
         if this.is_global() || !this.replaces.matching.iter().any(|p| entry.replacers.contains_key(p)) {
             return None;
         }
-        let replaces = |other: &UnitIx| {
-            *other != unit
-                && self.units[*other].replaces.points_at(&this.replaces)
-                && !self.replaces_transitively(unit, *other)
-        };
-        self.first_by_name(entry.units.iter().copied().filter(replaces))
+        self.first_by_name(entry.units.iter().copied().filter(|other| self.drives_away(*other, unit)))
+    }
+
+    /// Whether the first, by its `Replaces=`, keeps the second from being on its machine.
+    pub(super) fn drives_away(&self, by: UnitIx, unit: UnitIx) -> bool {
+        by != unit
+            && !self.units[unit].is_global()
+            && self.units[by].replaces.points_at(&self.units[unit].replaces)
+            && !self.replaces_transitively(unit, by)
     }
 
     /// Whether `from` replaces `to`, itself or by way of others.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fleet_units::UnitName;
+use fleet_units::{Peer, UnitName};
 
 use super::cluster::Cluster;
 use super::decision::{Blocker, Departure, Invalid, Outcome};
@@ -43,11 +43,8 @@ impl Cluster {
         let mut seen = BTreeSet::from([unit]);
         let mut stack = vec![unit];
         while let Some(unit) = stack.pop() {
-            let entry = &self.units[unit];
-            let peers = entry.requirements().into_iter().flat_map(|wanted| &wanted.machine_of);
-            let peers = peers.filter_map(|peer| self.units.find(peer.as_str()));
-            let followers = self.followers.get(&entry.name).into_iter().flatten().copied();
-            for other in peers.chain(followers) {
+            let followers = self.machine_of.namers(&self.units[unit].name);
+            for other in self.peers(unit).chain(followers) {
                 if self.units[other].is_placeable() && seen.insert(other) {
                     stack.push(other);
                 }
@@ -67,10 +64,7 @@ impl Cluster {
 
     /// The members of the group that this one must be with.
     fn peers_among<'a>(&'a self, unit: UnitIx, group: &'a [UnitIx]) -> impl Iterator<Item = UnitIx> + 'a {
-        let wanted = self.units[unit].requirements().into_iter().flat_map(|wanted| &wanted.machine_of);
-        wanted
-            .filter_map(|peer| self.units.find(peer.as_str()))
-            .filter(move |peer| *peer != unit && group.contains(peer))
+        self.peers(unit).filter(move |peer| group.contains(peer))
     }
 
     /// Looks at a group: takes off what must leave, settles what waits or stays, and adds to `todo` what is to be
@@ -145,8 +139,10 @@ impl Cluster {
             }
         }
         // Of two that conflict the one that follows cannot be; of two that nothing orders, the later one.
-        for (n, &first) in group.iter().enumerate() {
-            for &second in &group[n + 1..] {
+        let choosy = |unit: &UnitIx| self.units[*unit].conflicts.is_used();
+        let choosy: Vec<UnitIx> = group.iter().copied().filter(choosy).collect();
+        for (n, &first) in choosy.iter().enumerate() {
+            for &second in &choosy[n + 1..] {
                 if self.units[first].conflicts.touches(&self.units[second].conflicts) {
                     let follows = self.follows(first, second, group) && !self.follows(second, first, group);
                     let (loser, other) = if follows { (first, second) } else { (second, first) };
@@ -154,6 +150,17 @@ impl Cluster {
                     let why = Invalid::ConflictsWithPeer { peer };
                     blocked.entry(loser).or_insert(Outcome::Invalid { why });
                 }
+            }
+        }
+        // Nobody can be beside a unit that drives it away: where that follows it, that is the one that makes no sense.
+        for &by in group.iter().filter(|unit| !self.units[**unit].replaces.own.is_empty()) {
+            for &unit in group.iter().filter(|unit| self.drives_away(by, **unit)) {
+                let (loser, why) = if self.follows(by, unit, group) {
+                    (by, Invalid::ReplacesPeer { peer: self.units[unit].name.clone() })
+                } else {
+                    (unit, Invalid::ReplacedByPeer { peer: self.units[by].name.clone() })
+                };
+                blocked.entry(loser).or_insert(Outcome::Invalid { why });
             }
         }
         self.spread_to_followers(group, &mut blocked);
@@ -199,15 +206,27 @@ impl Cluster {
     /// A unit named by `MachineOf=` that is not to be placed at all.
     fn missing_peer(&self, unit: UnitIx) -> Option<Blocker> {
         let wanted = self.units[unit].requirements()?;
-        wanted.machine_of.iter().find_map(|name| {
-            let peer = name.clone();
-            match self.units.find(name.as_str()).map(|peer| &self.units[peer]) {
-                None => Some(Blocker::PeerMissing { peer }),
-                Some(entry) if entry.spec.is_none() => Some(Blocker::PeerMissing { peer }),
-                Some(entry) if !entry.is_wanted() => Some(Blocker::PeerInactive { peer }),
-                Some(entry) if entry.is_unreadable() => Some(Blocker::PeerUnreadable { peer }),
-                Some(entry) if entry.is_global() || entry.is_placeable() => None,
-                Some(_) => Some(Blocker::PeerUnplaced { peer }),
+        wanted.machine_of.iter().find_map(|peer| match peer {
+            Peer::Unit(name) => {
+                let peer = name.clone();
+                match self.units.find(name.as_str()).map(|peer| &self.units[peer]) {
+                    None => Some(Blocker::PeerMissing { peer }),
+                    Some(entry) if entry.spec.is_none() => Some(Blocker::PeerMissing { peer }),
+                    Some(entry) if !entry.is_wanted() => Some(Blocker::PeerInactive { peer }),
+                    Some(entry) if entry.is_unreadable() => Some(Blocker::PeerUnreadable { peer }),
+                    Some(entry) if entry.is_global() || entry.is_placeable() => None,
+                    Some(_) => Some(Blocker::PeerUnplaced { peer }),
+                }
+            }
+            Peer::Pattern(glob) => {
+                let mut named = self.named(unit, peer).map(|peer| &self.units[peer]).peekable();
+                if named.peek().is_none() {
+                    // A unit of those that are to be together is the first of them.
+                    let is_one = glob.matches(self.units[unit].name.as_str());
+                    return (!is_one).then(|| Blocker::NoPeer { pattern: glob.clone() });
+                }
+                let unreadable = named.filter(|peer| peer.is_unreadable()).map(|peer| &peer.name).min()?;
+                Some(Blocker::PeerUnreadable { peer: unreadable.clone() })
             }
         })
     }
@@ -290,8 +309,13 @@ impl Cluster {
             self.conclude(unit, outcome.clone());
         }
         let free: Vec<UnitIx> = rest.into_iter().filter(|unit| !stuck.contains_key(unit)).collect();
+        let placed: Vec<UnitIx> = free.iter().copied().filter(|unit| !self.units[*unit].places.is_empty()).collect();
         for part in self.parts(free) {
             self.settle_part(part, todo);
+        }
+        if placed.iter().any(|unit| self.units[*unit].places.is_empty()) {
+            // Who had to leave may come to where the others are stuck without it.
+            self.dirty.extend(stuck.into_keys());
         }
     }
 

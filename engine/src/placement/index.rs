@@ -25,6 +25,7 @@ impl Cluster {
         self.replaces.add_match(unit, &replaces);
         self.units[unit].conflicts.matching = conflicts;
         self.units[unit].replaces.matching = replaces;
+        self.machine_of.came(unit, name);
         unit
     }
 
@@ -34,6 +35,7 @@ impl Cluster {
         self.conflicts.remove_match(unit, &gone.conflicts.matching);
         self.replaces.remove_match(unit, &gone.replaces.matching);
         let name = gone.name.clone();
+        self.machine_of.went(unit, &name);
         self.pending.remove(&unit);
         self.failing.remove(&unit);
         self.globals.remove(&unit);
@@ -131,17 +133,10 @@ impl Cluster {
         let Some(old) = self.units[unit].requirements().cloned() else { return };
         self.count_everywhere(unit, false);
         self.load.unwant(&old.metadata);
-        for peer in &old.machine_of {
-            if let Some(followers) = self.followers.get_mut(peer) {
-                followers.remove(&unit);
-                if followers.is_empty() {
-                    self.followers.remove(peer);
-                }
-            }
-            // Without it the units it was tied to may fit.
-            let peer = self.units.find(peer.as_str());
-            self.dirty.extend(peer);
-        }
+        // Without it the units it was tied to may fit.
+        let peers: Vec<UnitIx> = self.peers(unit).collect();
+        self.dirty.extend(peers);
+        self.machine_of.unname(unit, old.machine_of.iter());
         let own = std::mem::take(&mut self.units[unit].conflicts.own);
         for pattern in own {
             let orphans = self.conflicts.release(unit, pattern);
@@ -191,9 +186,7 @@ impl Cluster {
         let Some(wanted) = self.units[unit].requirements().cloned() else { return };
         let machines = &self.machines;
         self.load.want(&wanted.metadata, |machine| &machines[machine].facts.metadata);
-        for peer in &wanted.machine_of {
-            self.followers.entry(peer.clone()).or_default().insert(unit);
-        }
+        self.tie(unit, &wanted.machine_of);
         self.count_everywhere(unit, false);
         let mut own = Vec::new();
         for glob in wanted.conflicts.iter().filter(|glob| glob.is_valid()) {

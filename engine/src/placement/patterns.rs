@@ -38,6 +38,11 @@ pub(super) struct PatternRefs {
 }
 
 impl PatternRefs {
+    /// Whether it has to do with any.
+    pub(super) fn is_used(&self) -> bool {
+        !self.own.is_empty() || !self.matching.is_empty()
+    }
+
     /// Whether a pattern of either matches the other.
     pub(super) fn touches(&self, other: &Self) -> bool {
         self.points_at(other) || other.points_at(self)
@@ -116,6 +121,16 @@ impl Patterns {
             }
         }
         self.entries.remove(glob.as_str()).map(|entry| entry.matches).unwrap_or_default()
+    }
+
+    /// The number of a pattern that somebody has.
+    pub(super) fn find(&self, glob: &Glob) -> Option<PatternIx> {
+        self.entries.find(glob.as_str())
+    }
+
+    /// The units that have it.
+    pub(super) fn holders(&self, pattern: PatternIx) -> &BTreeSet<UnitIx> {
+        &self.entries[pattern].holders
     }
 
     /// The units that match it.

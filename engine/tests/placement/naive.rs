@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use fleet_engine::placement::{MachineFacts, Presence};
-use fleet_units::{Comparison, DesiredState, MachineId, MetadataPredicate, MetadataTest, MetadataValues, UnitName};
+use fleet_units::{
+    Comparison, DesiredState, MachineId, MetadataPredicate, MetadataTest, MetadataValues, Peer, UnitName,
+};
 
 use crate::model::Model;
 
@@ -92,14 +94,39 @@ impl Model {
                     && occupants.clone().all(|other| !self.conflict(name, other))
                     && written.units.keys().all(|other| !self.drives_away(other, name))
                     && names.iter().all(|other| !self.conflict(name, other))
+                    && !self.has_nobody_to_be_with(name)
                     && self
                         .peers(name)
+                        .iter()
                         .all(|peer| names.contains(peer) || (self.global(peer) && written.units.contains_key(peer)))
             })
     }
 
-    fn peers(&self, name: &UnitName) -> impl Iterator<Item = &UnitName> {
-        self.units[name].requirements.machine_of.iter().filter(move |peer| *peer != name)
+    /// The units beside which one must be.
+    fn peers(&self, name: &UnitName) -> BTreeSet<UnitName> {
+        let mut peers = BTreeSet::new();
+        for peer in &self.units[name].requirements.machine_of {
+            match peer {
+                Peer::Unit(unit) => _ = peers.insert(unit.clone()),
+                Peer::Pattern(glob) => {
+                    let runs = |unit: &&UnitName| glob.matches(unit.as_str()) && self.wanted(unit);
+                    peers.extend(self.units.keys().filter(runs).cloned());
+                }
+            }
+        }
+        peers.remove(name);
+        peers
+    }
+
+    /// Whether a pattern of units to be with matches none that is to run, itself included.
+    fn has_nobody_to_be_with(&self, name: &UnitName) -> bool {
+        self.units[name].requirements.machine_of.iter().any(|peer| match peer {
+            Peer::Unit(_) => false,
+            Peer::Pattern(glob) => {
+                let matches = |unit: &UnitName| glob.matches(unit.as_str()) && self.wanted(unit);
+                !matches(name) && !self.units.keys().any(matches)
+            }
+        })
     }
 
     /// Whether a unit may still run on some machine.
@@ -115,10 +142,10 @@ impl Model {
         loop {
             let before = tied.len();
             for unit in self.units.keys().filter(|unit| self.wanted(unit) && !self.global(unit)) {
-                let peers: Vec<_> = self.peers(unit).filter(|peer| !self.global(peer)).collect();
+                let peers: Vec<_> = self.peers(unit).into_iter().filter(|peer| !self.global(peer)).collect();
                 if tied.contains(unit) {
-                    tied.extend(peers.into_iter().cloned());
-                } else if peers.iter().any(|peer| tied.contains(*peer)) {
+                    tied.extend(peers);
+                } else if peers.iter().any(|peer| tied.contains(peer)) {
                     tied.insert(unit.clone());
                 }
             }
@@ -165,10 +192,13 @@ impl Model {
         if self.machines[id].draining && !self.global(name) {
             broken("the machine drains");
         }
+        if self.has_nobody_to_be_with(name) {
+            broken("there is nobody to be with");
+        }
         for peer in self.peers(name) {
             // On its way here, but not given back by another machine yet.
-            let comes = self.written.values().any(|written| written.leaving.contains_key(peer));
-            if !self.written[id].units.contains_key(peer) && !comes {
+            let comes = self.written.values().any(|written| written.leaving.contains_key(&peer));
+            if !self.written[id].units.contains_key(&peer) && !comes {
                 broken(&format!("{peer} is not here"));
             }
         }
@@ -210,7 +240,10 @@ impl Model {
 
     /// Whether a unit that nothing ties to others could stay where it is.
     pub(crate) fn could_stay(&self, name: &UnitName, id: &MachineId) -> bool {
-        let alone = self.wanted(name) && self.tied(name).len() == 1 && self.peers(name).next().is_none();
+        let alone = self.wanted(name)
+            && self.tied(name).len() == 1
+            && self.peers(name).is_empty()
+            && !self.has_nobody_to_be_with(name);
         let undisturbed = self.units.keys().all(|other| !self.drives_away(other, name));
         let mut broken = Vec::new();
         self.violations_at(name, id, &mut broken);

@@ -48,6 +48,7 @@ fn option() -> impl Strategy<Value = String> {
         Just("MachineMetadata=disk=ssd".to_owned()),
         (0..MACHINES).prop_map(|n| format!("MachineID=m{n}")),
         (0..UNITS).prop_map(|n| format!("MachineOf={}", name(n))),
+        Just("MachineOf=db@*.service".to_owned()),
         (0..UNITS).prop_map(|n| format!("Conflicts={}", name(n))),
         Just("Conflicts=web@*.service".to_owned()),
         Just("Conflicts=*@?.service".to_owned()),

@@ -145,7 +145,7 @@ fn check(
     let files = UnitFiles::parse(text, drop_ins).map_err(|error| error.to_string())?;
     files.file().validate_for(name).map_err(|error| error.to_string())?;
     let requirements = Requirements::parse(&files.merged(), name).map_err(|error| error.to_string())?;
-    requirements.validate().map_err(|error| error.to_string())?;
+    requirements.validate_for(name).map_err(|error| error.to_string())?;
     if let Some(fence) = Fence::of(files.all()).map_err(|error| error.to_string())? {
         fence.check_name(name).map_err(|error| error.to_string())?;
     }

@@ -97,7 +97,7 @@ impl Text {
         let files = UnitFiles::parse(&text, &drop_ins).map_err(|e| Senseless(e.to_string()))?;
         files.file().validate_for(name).map_err(|e| Senseless(e.to_string()))?;
         let requirements = Requirements::parse(&files.merged(), name).map_err(|e| Senseless(e.to_string()))?;
-        requirements.validate().map_err(|e| Senseless(e.to_string()))?;
+        requirements.validate_for(name).map_err(|e| Senseless(e.to_string()))?;
         if let Some(fence) = Fence::of(files.all()).map_err(|e| Senseless(e.to_string()))? {
             fence.check_name(name).map_err(|e| Senseless(e.to_string()))?;
             if drop_ins.contains_key(Fence::DROP_IN) {

@@ -2,7 +2,7 @@
 
 use crate::Glob;
 
-use super::{OnFailure, RequirementError, Requirements};
+use super::{OnFailure, Peer, RequirementError, Requirements};
 
 impl Requirements {
     /// Refuses options that contradict each other.
@@ -29,6 +29,8 @@ impl Requirements {
             (machine_id, replaces),
             (global, peers),
             (global, replaces),
+            // It is on every machine that suits it; whom should it displace?
+            (global, ("Preempt", self.preempt)),
             (conflicts, replaces),
             // It would have no other place to go to.
             (moves, machine_id),
@@ -49,8 +51,9 @@ impl Requirements {
         }
     }
 
+    /// Refuses to have a unit beside one that it cannot be beside. What a pattern stands for is not known here.
     fn validate_peers(&self) -> Result<(), RequirementError> {
-        for peer in &self.machine_of {
+        for peer in self.machine_of.iter().filter_map(Peer::unit) {
             let matching = |globs: &[Glob]| {
                 let glob = globs.iter().find(|glob| glob.matches(peer.as_str()))?;
                 Some((peer.to_string(), glob.to_string()))
@@ -73,6 +76,9 @@ impl Requirements {
         };
         let mut values = globs("Conflicts", &self.conflicts);
         values.extend(globs("Replaces", &self.replaces));
+        for (option, peers) in self.peer_options() {
+            values.extend(peers.iter().map(|peer| (option, peer.to_string())));
+        }
         let single =
             [("MachineID", &self.machine_id), ("SpreadBy", &self.spread_by), ("SpreadGroup", &self.spread_group)];
         values.extend(single.into_iter().filter_map(|(option, value)| Some((option, value.clone()?))));

@@ -1,6 +1,6 @@
 //! What can be wrong with an `[X-Fleet]` section.
 
-use crate::{MetadataError, NameError};
+use crate::{MetadataError, NameError, UnitName};
 
 use super::Requirements;
 
@@ -9,14 +9,30 @@ use super::Requirements;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequirementError {
-    /// `MachineOf=` names something that is no unit.
-    #[error("invalid MachineOf {value:?}: {source}")]
-    MachineOf {
+    /// `MachineOf=`, `After=` or `Requires=` names something that is no unit.
+    #[error("invalid {option} {value:?}: {source}")]
+    Peer {
+        /// The option.
+        option: &'static str,
         /// The value, with specifiers replaced.
         value: String,
         /// Why it is no unit name.
         source: NameError,
     },
+    /// The unit names itself.
+    #[error("{name} cannot name itself in {option}")]
+    Itself {
+        /// The option.
+        option: &'static str,
+        /// The unit.
+        name: UnitName,
+    },
+    /// `Priority=` is not a number that makes sense.
+    #[error("invalid Priority {0:?}: expected a whole number from -{max} to {max}", max = Requirements::MAX_PRIORITY)]
+    Priority(String),
+    /// `Preempt=` is neither yes nor no.
+    #[error("invalid Preempt {0:?}: expected yes or no")]
+    Preempt(String),
     /// `MachineMetadata=` or `PreferMetadata=` is no demand on metadata.
     #[error(transparent)]
     Metadata(#[from] MetadataError),

@@ -10,7 +10,7 @@ use super::{OnFailure, RequirementError, Requirements};
 const SECTION: &str = "X-Fleet";
 
 /// Every option that fleet knows, with its spellings of old.
-const KNOWN: [&str; 20] = [
+const KNOWN: [&str; 24] = [
     "MachineID",
     "X-ConditionMachineID",
     "X-ConditionMachineBootID",
@@ -22,6 +22,10 @@ const KNOWN: [&str; 20] = [
     "X-Conflicts",
     "Replaces",
     "Global",
+    "Priority",
+    "Preempt",
+    "After",
+    "Requires",
     "OnFailure",
     "MaxMoves",
     "OnDisconnect",
@@ -37,11 +41,15 @@ pub(super) fn parse(file: &UnitFile, name: &UnitName) -> Result<Requirements, Re
     let section = Section { file, name };
     Ok(Requirements {
         machine_id: section.machine_id(),
-        machine_of: section.machine_of()?,
+        machine_of: section.peers("MachineOf", &["X-ConditionMachineOf", "MachineOf"])?,
         metadata: section.metadata("MachineMetadata", &["X-ConditionMachineMetadata", "MachineMetadata"])?,
         conflicts: section.globs("Conflicts", &["X-Conflicts", "Conflicts"])?,
         replaces: section.globs("Replaces", &["Replaces"])?,
         global: section.global()?,
+        priority: section.priority()?,
+        preempt: section.preempt()?,
+        after: section.peers("After", &["After"])?,
+        requires: section.peers("Requires", &["Requires"])?,
         on_failure: section.on_failure()?,
         max_moves: section.max_moves()?,
         on_disconnect: section.on_disconnect()?,
@@ -61,9 +69,9 @@ pub(super) struct Section<'a> {
 }
 
 /// A value before and after its specifiers were replaced.
-struct Value {
+pub(super) struct Value {
     written: String,
-    expanded: String,
+    pub(super) expanded: String,
 }
 
 impl Section<'_> {
@@ -79,7 +87,7 @@ impl Section<'_> {
 
     /// Values of which one line may hold several without quotes, since what
     /// they name never has blanks in it.
-    fn words(&self, spellings: &[&str]) -> Vec<Value> {
+    pub(super) fn words(&self, spellings: &[&str]) -> Vec<Value> {
         let split = |value: Value| {
             let words: Vec<_> = value.written.split_whitespace().map(str::to_owned).collect();
             words.into_iter().map(|written| self.value(written))
@@ -102,20 +110,6 @@ impl Section<'_> {
                 false => value.expanded,
             })
             .find(|value| !value.is_empty())
-    }
-
-    fn machine_of(&self) -> Result<Vec<UnitName>, RequirementError> {
-        let mut units = Vec::new();
-        for value in self.words(&["X-ConditionMachineOf", "MachineOf"]) {
-            match UnitName::parse(&value.expanded) {
-                Ok(unit) => units.push(unit),
-                Err(_) if self.is_open(&value) => {}
-                Err(source) => {
-                    return Err(RequirementError::MachineOf { value: value.expanded, source });
-                }
-            }
-        }
-        Ok(units)
     }
 
     fn metadata(&self, option: &'static str, spellings: &[&str]) -> Result<MetadataConstraints, RequirementError> {
@@ -149,11 +143,7 @@ impl Section<'_> {
         let Some(value) = self.values(&["Global"]).pop() else {
             return Ok(false);
         };
-        match value.expanded.to_lowercase().as_str() {
-            "true" | "yes" | "1" | "on" | "t" => Ok(true),
-            "false" | "no" | "0" | "off" | "f" | "" => Ok(false),
-            _ => Err(RequirementError::Global(value.expanded)),
-        }
+        flag(&value.expanded).ok_or(RequirementError::Global(value.expanded))
     }
 
     /// The last value counts.
@@ -198,8 +188,17 @@ impl Section<'_> {
     }
 
     /// Whether a value says something only once there is an instance.
-    fn is_open(&self, value: &Value) -> bool {
+    pub(super) fn is_open(&self, value: &Value) -> bool {
         self.name.is_template() && ["%i", "%n", "%N"].iter().any(|specifier| value.written.contains(specifier))
+    }
+}
+
+/// Yes or no, in the words that fleet took for `Global=`.
+pub(super) fn flag(text: &str) -> Option<bool> {
+    match text.to_lowercase().as_str() {
+        "true" | "yes" | "1" | "on" | "t" => Some(true),
+        "false" | "no" | "0" | "off" | "f" | "" => Some(false),
+        _ => None,
     }
 }
 

@@ -12,7 +12,7 @@ fn parse(section: &str) -> Requirements {
 }
 
 fn machine_of(requirements: &Requirements) -> Vec<&str> {
-    requirements.machine_of.iter().map(UnitName::as_str).collect()
+    requirements.machine_of.iter().map(Peer::as_str).collect()
 }
 
 fn patterns(globs: &[Glob]) -> Vec<&str> {
@@ -333,4 +333,61 @@ fn on_disconnect_is_keep_or_stop() {
     assert_eq!(parse("OnDisconnect=stop\nOnDisconnect=Keep").on_disconnect, OnDisconnect::Keep);
     let error = parse_as("a.service", "OnDisconnect=halt").unwrap_err();
     assert_eq!(error.to_string(), "invalid OnDisconnect \"halt\": expected keep or stop");
+}
+
+#[test]
+fn priority_is_a_number_and_preempt_yes_or_no() {
+    let cases = [("", 0, false), ("Priority=100\nPreempt=yes", 100, true), ("Priority=-5\nPreempt=no", -5, false)];
+    for (section, priority, preempt) in cases {
+        let wanted = parse(section);
+        assert_eq!((wanted.priority, wanted.preempt), (priority, preempt), "{section:?}");
+    }
+    assert_eq!(parse("Priority=1\nPriority=2").priority, 2);
+    assert_eq!(parse("Priority=1%i").priority, 11);
+    let cases = [
+        ("Priority=high", "invalid Priority \"high\": expected a whole number from -1000000 to 1000000"),
+        ("Priority=1000001", "invalid Priority \"1000001\": expected a whole number from -1000000 to 1000000"),
+        ("Priority=1.5", "invalid Priority \"1.5\": expected a whole number from -1000000 to 1000000"),
+        ("Preempt=maybe", "invalid Preempt \"maybe\": expected yes or no"),
+    ];
+    for (section, message) in cases {
+        assert_eq!(parse_as("a.service", section).unwrap_err().to_string(), message, "{section:?}");
+    }
+    let error = parse("Global=true\nPreempt=yes").validate().unwrap_err();
+    assert_eq!(error.to_string(), "Global cannot be used with Preempt");
+    assert_eq!(parse("Global=true\nPriority=5").validate(), Ok(()));
+}
+
+#[test]
+fn peers_are_names_or_patterns() {
+    let wanted = parse("MachineOf=db@*.service\nAfter=net@%i.service log@[0-9].service\nRequires=db.service");
+    assert_eq!(machine_of(&wanted), ["db@*.service"]);
+    assert_eq!(wanted.after.iter().map(Peer::as_str).collect::<Vec<_>>(), ["net@1.service", "log@[0-9].service"]);
+    assert!(wanted.after[1].matches(&UnitName::parse("log@7.service").unwrap()));
+    assert!(!wanted.after[1].matches(&UnitName::parse("log@77.service").unwrap()));
+    assert_eq!(wanted.requires[0].unit().map(UnitName::as_str), Some("db.service"));
+    // What is a name is no pattern: its backslashes are its own.
+    let escaped = parse("MachineOf=a\\x2db.service").machine_of;
+    assert!(escaped[0].matches(&UnitName::parse("a\\x2db.service").unwrap()));
+    let cases = [
+        ("After=db", r#"invalid After "db": unit name must contain ".""#),
+        ("Requires=a[.service", r#"invalid Requires "a[.service": invalid character '[' in unit name"#),
+    ];
+    for (section, message) in cases {
+        assert_eq!(parse_as("a.service", section).unwrap_err().to_string(), message, "{section:?}");
+    }
+}
+
+#[test]
+fn a_unit_does_not_name_itself() {
+    let name = UnitName::parse("web@1.service").unwrap();
+    for (option, value) in [("MachineOf", "web@1.service"), ("After", "%n"), ("Requires", "web@%i.service")] {
+        let error = parse(&format!("{option}={value}")).validate_for(&name).unwrap_err();
+        assert_eq!(error.to_string(), format!("web@1.service cannot name itself in {option}"));
+    }
+    // A pattern that matches it means the others.
+    for section in ["MachineOf=web@*.service", "After=db.service", ""] {
+        assert_eq!(parse(section).validate_for(&name), Ok(()), "{section:?}");
+    }
+    parse("MachineID=a\nGlobal=true").validate_for(&name).unwrap_err();
 }
