@@ -31,6 +31,12 @@ impl Cluster {
         }
     }
 
+    /// A unit was given a machine: those that must be with it, and were not given one with it, are to be decided about.
+    pub(super) fn touch_waiting_followers(&mut self, unit: UnitIx) {
+        let followers = self.machine_of.namers(&self.units[unit].name);
+        self.dirty.extend(followers.filter(|follower| self.pending.contains(follower)));
+    }
+
     /// A unit with `Replaces=` came to a machine: those it names there are to be decided about.
     pub(super) fn drive_away(&mut self, unit: UnitIx, machine: MachineIx) {
         for &pattern in &self.units[unit].replaces.own {

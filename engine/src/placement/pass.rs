@@ -142,6 +142,7 @@ impl Cluster {
         self.give(unit, machine);
         let machine = self.machines[machine].facts.id.clone();
         self.conclude(unit, Outcome::Placed { machine, why });
+        self.touch_waiting_followers(unit);
     }
 
     /// Gives one machine to all of these, or to none.
@@ -175,6 +176,9 @@ impl Cluster {
                 _ => Choice::Beside { peer: self.units[members[0]].name.clone() },
             };
             self.conclude(unit, Outcome::Placed { machine: machine_id.clone(), why });
+        }
+        for &unit in members {
+            self.touch_waiting_followers(unit);
         }
     }
 

@@ -159,7 +159,10 @@ impl Model {
     pub(crate) fn violations(&self) -> Vec<String> {
         let mut found = Vec::new();
         for (name, machines) in self.listed() {
-            if machines.len() > 1 && !self.global(&name) {
+            // One that was global until all its machines were absent stays where it is.
+            let judged =
+                machines.iter().any(|id| self.machines.get(id).is_none_or(|facts| facts.presence != Presence::Held));
+            if machines.len() > 1 && judged && !self.global(&name) {
                 found.push(format!("{name} is listed by {machines:?}"));
             }
             for id in &machines {
