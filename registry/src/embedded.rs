@@ -8,10 +8,12 @@
 mod config;
 mod disk;
 mod error;
+mod files;
 mod handle;
 mod holder;
 mod listen;
 mod lock;
+mod restore;
 mod row;
 mod server;
 mod streams;
@@ -21,4 +23,5 @@ pub use config::EmbeddedConfig;
 pub use error::EmbeddedError;
 pub use handle::Embedded;
 pub use listen::Listen;
+pub use restore::Restored;
 pub use server::ServeHandle;

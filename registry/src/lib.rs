@@ -6,6 +6,7 @@
 //!
 //! On top of these stand the machines that every fleetd runs: [`session`] keeps one lease alive, [`mirror`] keeps a copy
 //! of the keys, [`view`] makes records of it. [`shell`] runs them for real, [`loopback`] in virtual time.
+//! [`snapshot`] makes a file of a whole store, and a store of such a file.
 
 mod crc32;
 pub mod embedded;
@@ -19,6 +20,7 @@ pub mod planted;
 pub mod record;
 pub mod session;
 pub mod shell;
+pub mod snapshot;
 pub mod step;
 pub mod store;
 pub mod view;

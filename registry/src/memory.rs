@@ -17,12 +17,14 @@ mod leases;
 mod mvcc;
 mod range;
 mod read;
+mod saved;
 mod store;
 mod txn;
 mod watchers;
 
 pub use self::core::Memory;
 pub use journal::{Change, Saved, SavedVersion};
+pub(crate) use leases::MAX_TTL;
 pub use store::MemoryStore;
 pub use watchers::WatcherId;
 

@@ -1,6 +1,5 @@
 //! The registry's file: every version that history still needs, the leases, and where the store stands.
 
-use std::fs::File;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -8,10 +7,9 @@ use std::path::{Path, PathBuf};
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::error::EmbeddedError;
-use super::row;
+use super::{files, row};
 use crate::memory::{Change, Memory, Saved};
 use crate::step::Mono;
-use crate::store::Header;
 
 #[cfg(test)]
 mod tests;
@@ -22,6 +20,11 @@ const STATE: TableDefinition<&str, u64> = TableDefinition::new("state");
 const VERSIONS: TableDefinition<(i64, u32), &[u8]> = TableDefinition::new("versions");
 /// Times to live by lease.
 const LEASES: TableDefinition<i64, i64> = TableDefinition::new("leases");
+
+/// The file's name.
+pub(super) const FILE: &str = "registry.redb";
+/// Written once and never again: with it, a lost file is not taken for a new registry.
+pub(super) const MARKER: &str = "cluster-id";
 
 /// The format that this version writes.
 const FORMAT: u64 = 1;
@@ -61,19 +64,19 @@ impl From<redb::Error> for CommitError {
 impl Disk {
     /// Opens the registry of a directory, or makes one where there never was any.
     pub(super) fn open(dir: &Path, now: Mono, seed: u64) -> Result<(Self, Memory), EmbeddedError> {
-        let path = dir.join("registry.redb");
-        // Written once and never again: with it, a lost file is not taken for a new registry.
-        let marker = dir.join("cluster-id");
-        match (exists(&path)?, exists(&marker)?) {
+        let (path, marker) = (dir.join(FILE), dir.join(MARKER));
+        match (files::exists(&path)?, files::exists(&marker)?) {
             (false, true) => return Err(EmbeddedError::Gone { path, marker }),
-            (false, false) => create(dir, &path, seed)?,
+            (false, false) => {
+                let fresh = make(dir, &Memory::new(seed).saved())?;
+                std::fs::rename(&fresh, &path).map_err(EmbeddedError::io("rename", &fresh))?;
+                files::sync_dir(dir)?;
+            }
             (true, _) => {}
         }
         let (disk, memory) = Self::reopen(path, now, seed)?;
-        if !exists(&marker)? {
-            let id = format!("{:x}\n", memory.header().cluster_id);
-            std::fs::write(&marker, id).map_err(EmbeddedError::io("write", &marker))?;
-            sync_dir(dir)?;
+        if !files::exists(&marker)? {
+            files::write(dir, MARKER, &self::marker(memory.header().cluster_id))?;
         }
         Ok((disk, memory))
     }
@@ -156,44 +159,42 @@ impl Disk {
     }
 }
 
-fn exists(path: &Path) -> Result<bool, EmbeddedError> {
-    path.try_exists().map_err(EmbeddedError::io("look for", path))
+/// What the marker says.
+pub(super) fn marker(cluster_id: u64) -> String {
+    format!("{cluster_id:x}\n")
 }
 
-/// Makes an empty registry beside its final name, so that a file of that name is always whole.
-fn create(dir: &Path, path: &Path, seed: u64) -> Result<(), EmbeddedError> {
-    let fresh = dir.join("registry.redb.new");
-    match std::fs::remove_file(&fresh) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(EmbeddedError::io("remove", &fresh)(e)),
-        _ => {}
-    }
-    let header = Memory::new(seed).header();
+/// Makes a registry's file beside its final name, so that a file of that name is always whole.
+pub(super) fn make(dir: &Path, saved: &Saved) -> Result<PathBuf, EmbeddedError> {
+    let fresh = dir.join(format!("{FILE}.new"));
+    files::remove(&fresh)?;
     let fill =
-        || -> Result<(), redb::Error> { fill(&Builder::new().set_cache_size(CACHE_BYTES).create(&fresh)?, header) };
+        || -> Result<(), redb::Error> { fill(&Builder::new().set_cache_size(CACHE_BYTES).create(&fresh)?, saved) };
     fill().map_err(|e| EmbeddedError::io("make", &fresh)(io::Error::other(e)))?;
-    std::fs::rename(&fresh, path).map_err(EmbeddedError::io("rename", &fresh))?;
-    sync_dir(dir)
+    Ok(fresh)
 }
 
-/// Writes what an empty registry holds.
-fn fill(database: &Database, header: Header) -> Result<(), redb::Error> {
+/// Writes what a registry holds.
+fn fill(database: &Database, saved: &Saved) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
     {
         let mut state = transaction.open_table(STATE)?;
         state.insert("format", FORMAT)?;
-        state.insert("cluster_id", header.cluster_id)?;
-        state.insert("member_id", header.member_id)?;
-        state.insert("revision", header.revision.cast_unsigned())?;
-        state.insert("compacted", (-1_i64).cast_unsigned())?;
-        transaction.open_table(VERSIONS)?;
-        transaction.open_table(LEASES)?;
+        state.insert("cluster_id", saved.cluster_id)?;
+        state.insert("member_id", saved.member_id)?;
+        state.insert("revision", saved.revision.cast_unsigned())?;
+        state.insert("compacted", saved.compacted.cast_unsigned())?;
+        let mut versions = transaction.open_table(VERSIONS)?;
+        for version in &saved.versions {
+            versions.insert((version.kv.mod_revision, version.sub), row::encode(version).as_slice())?;
+        }
+        let mut leases = transaction.open_table(LEASES)?;
+        for (id, ttl) in &saved.leases {
+            leases.insert(id, ttl)?;
+        }
     }
     transaction.commit()?;
     Ok(())
-}
-
-fn sync_dir(dir: &Path) -> Result<(), EmbeddedError> {
-    File::open(dir).and_then(|file| file.sync_all()).map_err(EmbeddedError::io("sync", dir))
 }
 
 /// Reads the whole file, and holds it against itself.
@@ -218,22 +219,14 @@ fn load(database: &Database, path: &Path) -> Result<Saved, EmbeddedError> {
         ..Saved::default()
     };
     let versions = transaction.open_table(VERSIONS).map_err(|e| broken(e.into()))?;
-    // Each revision after the last compaction changed something, the first one aside.
-    let mut expected = saved.compacted.max(1) + 1;
     for entry in versions.iter().map_err(|e| broken(e.into()))? {
         let (place, bytes) = entry.map_err(|e| broken(e.into()))?;
         let (revision, sub) = place.value();
         let version = row::decode(revision, sub, bytes.value())
             .map_err(|why| damaged(format!("row {sub} of revision {revision}: {why}")))?;
-        if revision > expected {
-            return Err(damaged(format!("revision {expected} is missing")));
-        }
-        expected = expected.max(revision + 1);
         saved.versions.push(version);
     }
-    if expected != saved.revision + 1 {
-        return Err(damaged(format!("it ends at revision {} instead of {}", expected - 1, saved.revision)));
-    }
+    saved.check().map_err(damaged)?;
     let leases = transaction.open_table(LEASES).map_err(|e| broken(e.into()))?;
     for entry in leases.iter().map_err(|e| broken(e.into()))? {
         let (id, ttl) = entry.map_err(|e| broken(e.into()))?;

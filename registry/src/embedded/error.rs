@@ -36,6 +36,14 @@ pub enum EmbeddedError {
         /// What tells of it.
         marker: PathBuf,
     },
+    /// There is one already.
+    #[error(
+        "there is a registry in {dir} already: give another directory, or say that this one is to be replaced", dir = dir.display()
+    )]
+    There {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// It was written by a newer version.
     #[error("the registry's file {path} has format {found}, and this version knows {known}: use a newer one", path = path.display())]
     Newer {

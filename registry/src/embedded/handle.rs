@@ -12,6 +12,7 @@ use super::config::EmbeddedConfig;
 use super::error::EmbeddedError;
 use super::streams::{Delivery, STREAM_DEPTH, StreamId};
 use super::writer::{Hash, Job, Reply, Status, Writer, stopped};
+use crate::memory::Saved;
 use crate::store::{Header, Request, Response, StoreError};
 
 /// An embedded registry that is open. It closes with its last clone.
@@ -56,6 +57,15 @@ impl Embedded {
 
     pub(super) async fn hash(&self, revision: i64) -> Result<Hash, StoreError> {
         self.ask(|reply| Job::Hash(revision, reply)).await
+    }
+
+    /// All that it holds.
+    ///
+    /// # Errors
+    ///
+    /// It is closed.
+    pub async fn snapshot(&self) -> Result<Saved, StoreError> {
+        self.ask(Job::Snapshot).await
     }
 
     pub(super) async fn defragment(&self) -> Result<Header, StoreError> {

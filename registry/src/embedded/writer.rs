@@ -13,9 +13,10 @@ use self::history::History;
 use super::config::EmbeddedConfig;
 use super::disk::Disk;
 use super::error::EmbeddedError;
+use super::files;
 use super::lock::DirLock;
 use super::streams::{Delivery, StreamId, Streams};
-use crate::memory::Memory;
+use crate::memory::{Memory, Saved};
 use crate::shell::boot_now;
 use crate::step::Mono;
 use crate::store::{ErrorKind, Header, Request, Response, StoreError, WatchRequest};
@@ -35,6 +36,8 @@ pub(super) enum Job {
     Status(Reply<Status>),
     /// The hash of keys and history at a revision.
     Hash(i64, Reply<Hash>),
+    /// All that there is.
+    Snapshot(Reply<Saved>),
     /// Gives free space of the file back.
     Defragment(Reply<Header>),
     OpenStream(StreamId, mpsc::Sender<Delivery>, Arc<AtomicBool>),
@@ -78,7 +81,7 @@ pub(super) struct Writer {
 impl Writer {
     /// Opens a directory and starts the thread; it ends with the last sender of jobs.
     pub(super) fn start(dir: &Path, config: EmbeddedConfig) -> Result<mpsc::Sender<Job>, EmbeddedError> {
-        std::fs::create_dir_all(dir).map_err(EmbeddedError::io("make", dir))?;
+        files::make_dir(dir)?;
         let lock = DirLock::take(dir)?;
         let (disk, mut memory) = Disk::open(dir, boot_now().mono, random()?)?;
         memory.keep_journal();
@@ -175,6 +178,9 @@ impl Writer {
                 let (header, compact_revision) = (memory.header(), memory.compact_revision());
                 let _ = reply.send(memory.hash(revision).map(|hash| Hash { header, hash, compact_revision }));
             }
+            Job::Snapshot(reply) => {
+                let _ = reply.send(Ok(memory.saved()));
+            }
             Job::Defragment(reply) => {
                 let _ = reply.send(self.defragment());
             }
@@ -242,13 +248,14 @@ impl Writer {
         }
     }
 }
+
 /// What is answered once the registry is closed.
 pub(super) fn stopped() -> StoreError {
     StoreError::new(ErrorKind::Unavailable, "etcdserver: server stopped")
 }
 
 /// A seed that no other start has.
-fn random() -> Result<u64, EmbeddedError> {
+pub(super) fn random() -> Result<u64, EmbeddedError> {
     use std::io::Read;
     let mut bytes = [0; 8];
     std::fs::File::open("/dev/urandom")

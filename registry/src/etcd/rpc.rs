@@ -82,6 +82,26 @@ impl Rpc {
         }
     }
 
+    /// Calls a method that answers with a stream.
+    pub(super) async fn answers<Q, A>(&self, method: &'static str, request: Q) -> Result<Streaming<A>, StoreError>
+    where
+        Q: Message + Clone + 'static,
+        A: Message + Default + 'static,
+    {
+        let mut attempts = Attempts::new(self, Retry::Safe);
+        loop {
+            let attempt = async {
+                let (mut grpc, request) = self.prepare(&attempts.member(), request.clone()).await?;
+                let method = PathAndQuery::from_static(method);
+                Ok(grpc.server_streaming(request, method, ProstCodec::default()).await?.into_inner())
+            };
+            let outcome = timeout_at(attempts.deadline, attempt).await;
+            if let Some(result) = attempts.settle(outcome) {
+                return result;
+            }
+        }
+    }
+
     /// Opens a stream in both directions with its first message.
     pub(super) async fn streaming<Q, A>(
         &self,

@@ -55,7 +55,7 @@ impl From<SavedVersion> for Version {
 }
 
 /// A whole store as read back from disk.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Saved {
     /// The cluster's id.
     pub cluster_id: u64,

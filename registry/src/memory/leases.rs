@@ -10,7 +10,7 @@ use crate::step::Mono;
 use crate::store::{LeaseStatus, StoreError};
 
 /// The longest time to live that etcd grants.
-const MAX_TTL: i64 = 9_000_000_000;
+pub(crate) const MAX_TTL: i64 = 9_000_000_000;
 
 /// The shortest: etcd's own with its default election time-out.
 const MIN_TTL: i64 = 2;
@@ -78,6 +78,11 @@ impl Leases {
 
     pub(super) fn ids(&self) -> impl Iterator<Item = i64> {
         self.leases.keys().copied()
+    }
+
+    /// Leases with their times to live.
+    pub(super) fn granted(&self) -> impl Iterator<Item = (i64, i64)> {
+        self.leases.iter().map(|(id, lease)| (*id, lease.ttl))
     }
 
     pub(super) fn status(&self, now: Mono, id: i64, keys: bool) -> LeaseStatus {

@@ -51,7 +51,7 @@ const CALLS: &[&[&str]] = &[
 ];
 
 /// Runs etcdctl; what it printed and how it ended, without what differs from run to run.
-fn etcdctl(endpoint: &str, call: &[&str]) -> String {
+pub(crate) fn etcdctl(endpoint: &str, call: &[&str]) -> String {
     let output = Command::new("etcdctl")
         .arg(format!("--endpoints={endpoint}"))
         .args(call)

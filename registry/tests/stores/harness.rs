@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,7 +63,7 @@ pub(crate) fn connect(endpoint: &str) -> EtcdStore {
 pub(crate) struct Etcd {
     pub(crate) endpoint: String,
     child: Child,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Etcd {
@@ -75,10 +76,31 @@ impl Etcd {
 
     /// Starts one with more options.
     pub(crate) fn spawn(scheme: &str, options: &[&str]) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let (client, peer) = (free_port(), free_port());
-        let endpoint = format!("{scheme}://127.0.0.1:{client}");
-        let peer = format!("http://127.0.0.1:{peer}");
+        Self::spawn_in(tempfile::tempdir().expect("a temporary directory"), scheme, free_port(), options)
+    }
+
+    /// Restores a snapshot as people do, starts an etcd from it, and waits until it answers.
+    pub(crate) async fn restored(snapshot: &Path) -> Self {
+        let (dir, peer) = (tempfile::tempdir().expect("a temporary directory"), free_port());
+        let output = Command::new("etcdctl")
+            .env("ETCDCTL_API", "3")
+            .args(["snapshot", "restore"])
+            .arg(snapshot)
+            .args(["--name", "test", "--data-dir"])
+            .arg(dir.path().join("data"))
+            .args(["--initial-advertise-peer-urls", &peer_url(peer), "--initial-cluster"])
+            .arg(format!("test={}", peer_url(peer)))
+            .output()
+            .expect("etcdctl");
+        assert!(output.status.success(), "{output:?}");
+        let etcd = Self::spawn_in(dir, "http", peer, &[]);
+        etcd.answers(&connect(&etcd.endpoint)).await;
+        etcd
+    }
+
+    fn spawn_in(dir: TempDir, scheme: &str, peer: u16, options: &[&str]) -> Self {
+        let endpoint = format!("{scheme}://127.0.0.1:{}", free_port());
+        let peer = peer_url(peer);
         let child = Command::new("etcd")
             .args(["--name", "test", "--data-dir"])
             .arg(dir.path().join("data"))
@@ -91,7 +113,17 @@ impl Etcd {
             .stderr(Stdio::null())
             .spawn()
             .unwrap_or_else(|e| panic!("no etcd to compare with: install Debian's package etcd-server ({e})"));
-        Self { endpoint, child, _dir: dir }
+        Self { endpoint, child, dir }
+    }
+
+    /// Stops it as systemd does; its database is left behind.
+    pub(crate) fn stop(mut self) -> (TempDir, PathBuf) {
+        let status = Command::new("kill").arg(self.child.id().to_string()).status();
+        assert!(status.is_ok_and(|status| status.success()), "kill");
+        self.child.wait().expect("it ends");
+        let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().expect("a temporary directory"));
+        let database = dir.path().join("data/member/snap/db");
+        (dir, database)
     }
 
     /// Waits until it answers.
@@ -105,6 +137,10 @@ impl Drop for Etcd {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn peer_url(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
 }
 
 pub(crate) fn free_port() -> u16 {

@@ -11,4 +11,5 @@ mod harness;
 mod process;
 mod refusals;
 mod side_by_side;
+mod snapshots;
 mod streams;

@@ -83,7 +83,7 @@ fn run(seed: u64, lies: bool) -> Result<usize, String> {
     let mut memory = Memory::new(seed);
     let mut content = Content { revision: 1, compacted: -1, ..Content::default() };
     let database = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(drive.clone()).expect("a new file");
-    fill(&database, memory.header()).expect("room");
+    fill(&database, &memory.saved()).expect("room");
     if lies {
         drive.lie();
     }

@@ -8,11 +8,12 @@ use etcd_client::proto::{
     PbMoveLeaderRequest, PbMoveLeaderResponse, PbSnapshotRequest, PbSnapshotResponse, PbStatusRequest,
     PbStatusResponse,
 };
-use futures::Stream;
+use futures::{Stream, stream};
 use tonic::codegen::async_trait;
 use tonic::{Request, Response, Status};
 
 use super::{Service, refuse, unsupported};
+use crate::snapshot::SnapshotFile;
 use crate::wire;
 
 /// The version of etcd whose protocol is served: clients choose by it what they may ask for.
@@ -73,7 +74,15 @@ impl PbMaintenanceService for Service {
     type SnapshotStream = Pin<Box<dyn Stream<Item = Result<PbSnapshotResponse, Status>> + Send>>;
 
     async fn snapshot(&self, _: Request<PbSnapshotRequest>) -> Result<Response<Self::SnapshotStream>, Status> {
-        Err(unsupported("a snapshot"))
+        let saved = self.registry.snapshot().await.map_err(refuse)?;
+        let file = tokio::task::spawn_blocking(move || SnapshotFile::new(saved)).await;
+        let mut file = file.map_err(|error| Status::internal(error.to_string()))?;
+        // Each part is made when the one before it is on its way.
+        let part = move || {
+            let blob = file.next()?.to_vec();
+            Some(Ok(PbSnapshotResponse { remaining_bytes: file.remaining(), blob, ..PbSnapshotResponse::default() }))
+        };
+        Ok(Response::new(Box::pin(stream::iter(std::iter::from_fn(part)))))
     }
 
     async fn move_leader(&self, _: Request<PbMoveLeaderRequest>) -> Result<Response<PbMoveLeaderResponse>, Status> {
