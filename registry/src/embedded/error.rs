@@ -44,6 +44,9 @@ pub enum EmbeddedError {
         /// The directory.
         dir: PathBuf,
     },
+    /// It was closed meanwhile.
+    #[error("the registry has closed: see its log")]
+    Closed,
     /// It was written by a newer version.
     #[error("the registry's file {path} has format {found}, and this version knows {known}: use a newer one", path = path.display())]
     Newer {

@@ -82,6 +82,12 @@ impl Embedded {
         Ok(stream)
     }
 
+    /// Gives the writer something to do; without one it is dropped.
+    pub(super) async fn send(&self, job: Job) {
+        // Whoever waits for an answer finds out.
+        let _ = self.jobs.send(job).await;
+    }
+
     async fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.jobs.send(job(reply)).await.map_err(|_| stopped())?;

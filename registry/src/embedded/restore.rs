@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use tokio::sync::oneshot;
+
 use super::disk::{self, FILE, MARKER};
 use super::error::EmbeddedError;
 use super::files;
 use super::handle::Embedded;
 use super::lock::DirLock;
-use super::writer::random;
+use super::writer::{Job, random};
 use crate::memory::{Memory, Saved};
 
 /// What a restore has made.
@@ -33,21 +35,38 @@ impl Embedded {
     pub fn restore(dir: &Path, saved: Saved, replace: bool) -> Result<Restored, EmbeddedError> {
         files::make_dir(dir)?;
         let _lock = DirLock::take(dir)?;
-        let file = dir.join(FILE);
-        let old = files::exists(&file)?;
-        if !replace && (old || files::exists(&dir.join(MARKER))?) {
+        if !replace && (files::exists(&dir.join(FILE))? || files::exists(&dir.join(MARKER))?) {
             return Err(EmbeddedError::There { dir: dir.to_owned() });
         }
-        let header = Memory::new(random()?).header();
-        let saved = Saved { cluster_id: header.cluster_id, member_id: header.member_id, ..saved };
-        let fresh = disk::make(dir, &saved)?;
-        let kept = old.then(|| dir.join(format!("{FILE}.before-{:x}", saved.cluster_id)));
-        if let Some(kept) = &kept {
-            // Under both names for a moment: there is never none.
-            std::fs::hard_link(&file, kept).map_err(EmbeddedError::io("keep", &file))?;
-        }
-        std::fs::rename(&fresh, &file).map_err(EmbeddedError::io("rename", &fresh))?;
-        files::write(dir, MARKER, &disk::marker(saved.cluster_id))?;
-        Ok(Restored { file, kept, cluster_id: saved.cluster_id, revision: saved.revision })
+        install(dir, saved)
     }
+
+    /// Puts what a snapshot holds in the place of all that there is, as [`Embedded::restore`] does. Watches end, and
+    /// whoever uses the registry finds that it is another one.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written: then nothing has changed. Or it cannot be read back: then the registry closes.
+    pub async fn replace(&self, saved: Saved) -> Result<Restored, EmbeddedError> {
+        let (reply, answer) = oneshot::channel();
+        // Without a writer the sender is dropped with the job, and the answer is an error.
+        self.send(Job::Replace(saved, reply)).await;
+        answer.await.map_err(|_| EmbeddedError::Closed)?
+    }
+}
+
+/// Puts a file with another id in the place of the one that is there, if one is.
+pub(super) fn install(dir: &Path, saved: Saved) -> Result<Restored, EmbeddedError> {
+    let file = dir.join(FILE);
+    let header = Memory::new(random()?).header();
+    let saved = Saved { cluster_id: header.cluster_id, member_id: header.member_id, ..saved };
+    let fresh = disk::make(dir, &saved)?;
+    let kept = files::exists(&file)?.then(|| dir.join(format!("{FILE}.before-{:x}", saved.cluster_id)));
+    if let Some(kept) = &kept {
+        // Under both names for a moment: there is never none.
+        std::fs::hard_link(&file, kept).map_err(EmbeddedError::io("keep", &file))?;
+    }
+    std::fs::rename(&fresh, &file).map_err(EmbeddedError::io("rename", &fresh))?;
+    files::write(dir, MARKER, &disk::marker(saved.cluster_id))?;
+    Ok(Restored { file, kept, cluster_id: saved.cluster_id, revision: saved.revision })
 }

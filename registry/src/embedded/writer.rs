@@ -2,7 +2,7 @@
 
 mod history;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
@@ -15,6 +15,7 @@ use super::disk::Disk;
 use super::error::EmbeddedError;
 use super::files;
 use super::lock::DirLock;
+use super::restore::{self, Restored};
 use super::streams::{Delivery, StreamId, Streams};
 use crate::memory::{Memory, Saved};
 use crate::shell::boot_now;
@@ -38,6 +39,8 @@ pub(super) enum Job {
     Hash(i64, Reply<Hash>),
     /// All that there is.
     Snapshot(Reply<Saved>),
+    /// Puts this in the place of all that there is.
+    Replace(Saved, oneshot::Sender<Result<Restored, EmbeddedError>>),
     /// Gives free space of the file back.
     Defragment(Reply<Header>),
     OpenStream(StreamId, mpsc::Sender<Delivery>, Arc<AtomicBool>),
@@ -67,6 +70,7 @@ pub(super) struct Hash {
 
 /// The state and what keeps it.
 pub(super) struct Writer {
+    dir: PathBuf,
     memory: Memory,
     /// `None` once the file cannot be used any more: the writer ends then.
     disk: Option<Disk>,
@@ -92,6 +96,7 @@ impl Writer {
         let (jobs, receiver) = mpsc::channel(QUEUE_DEPTH);
         let history = History::new(&config, boot_now().mono, &memory);
         let writer = Writer {
+            dir: dir.to_owned(),
             memory,
             disk: Some(disk),
             streams: Streams::default(),
@@ -181,6 +186,9 @@ impl Writer {
             Job::Snapshot(reply) => {
                 let _ = reply.send(Ok(memory.saved()));
             }
+            Job::Replace(saved, reply) => {
+                let _ = reply.send(self.replace(saved));
+            }
             Job::Defragment(reply) => {
                 let _ = reply.send(self.defragment());
             }
@@ -224,6 +232,18 @@ impl Writer {
             return Err(self.go_back(boot_now().mono, error.full));
         }
         Ok(self.memory.header())
+    }
+
+    fn replace(&mut self, saved: Saved) -> Result<Restored, EmbeddedError> {
+        let restored = restore::install(&self.dir, saved)?;
+        // The old file is the old registry's no longer, whatever comes next.
+        self.disk = None;
+        let now = boot_now().mono;
+        let (disk, mut memory) = Disk::open(&self.dir, now, random()?)?;
+        memory.keep_journal();
+        self.history = History::new(&self.config, now, &memory);
+        (self.disk, self.memory, self.streams) = (Some(disk), memory, Streams::default());
+        Ok(restored)
     }
 
     /// The disk did not take what memory already has: memory goes back to what the disk has.

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use fleet_registry::embedded::{Embedded, EmbeddedConfig, EmbeddedError};
 use fleet_registry::snapshot::{Loaded, load};
-use fleet_registry::store::{KeyValue, Operation, PutRequest, RangeRequest, Request, ResponseBody, Store, TxnRequest};
+use fleet_registry::store::{
+    KeyValue, Operation, PutRequest, RangeRequest, Request, ResponseBody, Store, TxnRequest, WatchRequest,
+};
 
 use futures::StreamExt;
 
 use crate::durability::Served;
 use crate::etcdctl::etcdctl;
-use crate::harness::{Etcd, Subject, connect};
+use crate::harness::{Etcd, Subject, connect, story};
 
 /// Enough keys for a tree of three levels.
 const KEYS: usize = 2500;
@@ -191,5 +193,35 @@ async fn a_snapshot_is_of_one_moment_while_writes_go_on() {
     }
     writer.await.expect("the writer ends");
     assert!(revisions.is_sorted() && revisions.len() > 1, "{revisions:?}");
+    served.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_registry_is_replaced_while_it_is_served() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let served = Served::open(dir.path(), EmbeddedConfig::default()).await;
+    let s = &served.subject;
+    let backed_up = s.put("key", "old").await;
+    let snapshot = served.registry.snapshot().await.expect("a snapshot");
+    s.put("key", "new").await;
+    s.put("later", "1").await;
+    let before = s.call(Request::Leases).await.expect("a list").header;
+    let mut watch = s.watch(WatchRequest::prefix("", 0)).await;
+    let restored = served.registry.replace(snapshot).await.expect("it is replaced");
+    watch.item().await.expect_err("its watches end");
+    let after = s.call(Request::Leases).await.expect("a list").header;
+    assert_eq!((after.cluster_id, after.revision), (restored.cluster_id, backed_up));
+    assert_ne!(after.cluster_id, before.cluster_id);
+    assert_eq!(everything(s).await.len(), 1, "what came later is gone");
+    let mut watch = s.watch(WatchRequest::key("key", backed_up)).await;
+    assert_eq!(story(&watch.events(1).await), ["put key=old"]);
+    s.put("key", "newer").await;
+    served.close().await;
+    let served = Served::open(dir.path(), EmbeddedConfig::default()).await;
+    assert_eq!(served.subject.get("key").await.expect("the key").value, "newer");
+    served.close().await;
+    std::fs::rename(restored.kept.expect("the old one"), restored.file).expect("a rename");
+    let served = Served::open(dir.path(), EmbeddedConfig::default()).await;
+    assert_eq!(served.subject.get("later").await.expect("the key").value, "1", "the old one is whole");
     served.close().await;
 }
