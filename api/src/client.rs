@@ -27,8 +27,8 @@ use serde::de::DeserializeOwned;
 
 use crate::v2::{
     BrakeAnswer, BrakeRequest, ClusterStatus, DestroyAnswer, DestroyRequest, Explanation, ForgetAnswer, JoinRequest,
-    MachineList, Membership, OperateAnswer, OperateRequest, OrphanRequest, UnitList, UnitStatus, UnitText, UnitsAnswer,
-    UnitsRequest, WatchLine,
+    MachineList, Membership, OperateAnswer, OperateRequest, OrphanRequest, RestoreAnswer, RestoreRequest, UnitList,
+    UnitStatus, UnitText, UnitsAnswer, UnitsRequest, UploadAnswer, WatchLine,
 };
 use crate::{ApiError, Endpoint, ErrorEntity, paths, percent, v1};
 
@@ -289,6 +289,25 @@ impl Client {
     /// Releases the brake.
     pub async fn release_brake(&self) -> Result<BrakeAnswer, ApiError> {
         self.post(paths::V2_BRAKE, &BrakeRequest { release: true }).await
+    }
+
+    /// The registry as a snapshot, part by part.
+    pub async fn registry_snapshot(&self) -> Result<impl Stream<Item = Result<Bytes, ApiError>> + use<>, ApiError> {
+        self.open(paths::V2_REGISTRY_SNAPSHOT).await
+    }
+
+    /// Sends a part of a snapshot. Parts go in order; one that was sent before may be sent again.
+    pub async fn upload_snapshot(&self, offset: u64, part: Bytes) -> Result<UploadAnswer, ApiError> {
+        let path = format!("{}?offset={offset}", paths::V2_REGISTRY_UPLOAD);
+        let body = self.call(Method::PUT, &path, Some(part)).await?;
+        self.decode(&body)
+    }
+
+    /// What restoring the snapshot that was uploaded would do, or has done.
+    pub async fn restore_registry(&self, request: &RestoreRequest) -> Result<RestoreAnswer, ApiError> {
+        // Done twice, it would put the restored one aside as well.
+        let repeat = if request.accept { Repeat::IfNotBegun } else { Repeat::Safe };
+        self.post_as(repeat, paths::V2_REGISTRY_RESTORE, request).await
     }
 
     /// Which cluster the machine that is asked is a member of.

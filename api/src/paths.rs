@@ -29,6 +29,12 @@ pub const V2_BRAKE: &str = "/fleet/v2/brake";
 
 /// Which cluster the machine is a member of: GET shows, POST accepts the one whose registry it found.
 pub const V2_JOIN: &str = "/fleet/v2/join";
+/// GET sends the registry as a snapshot.
+pub const V2_REGISTRY_SNAPSHOT: &str = "/fleet/v2/registry/snapshot";
+/// PUT takes a part of a snapshot.
+pub const V2_REGISTRY_UPLOAD: &str = "/fleet/v2/registry/upload";
+/// POST looks at the snapshot that was uploaded, or puts it in the registry's place.
+pub const V2_REGISTRY_RESTORE: &str = "/fleet/v2/registry/restore";
 /// POST stops an orphan.
 pub const V2_STOP_ORPHAN: &str = "/fleet/v2/orphans/stop";
 

@@ -17,10 +17,14 @@
 //! | `POST /fleet/v2/brake` | [`BrakeRequest`] | [`BrakeAnswer`] |
 //! | `GET /fleet/v2/join` | – | [`Membership`] |
 //! | `POST /fleet/v2/join` | [`JoinRequest`] | [`Membership`]; 409 where that is not the registry that is there |
+//! | `GET /fleet/v2/registry/snapshot` | – | the registry as `etcdctl snapshot save` would save it |
+//! | `PUT /fleet/v2/registry/upload?offset=N` | a part of a snapshot | [`UploadAnswer`] |
+//! | `POST /fleet/v2/registry/restore` | [`RestoreRequest`] | [`RestoreAnswer`]; 409 where that was not uploaded, or cannot be |
 //! | `POST /fleet/v2/orphans/stop` | [`OrphanRequest`] | `{}` |
 //!
 //! Any of them may be answered by 503 or 429 with `Retry-After`: then it may be asked again.
 
+mod archive;
 mod change;
 mod cluster;
 mod explain;
@@ -30,6 +34,7 @@ mod operate;
 mod view;
 mod watch;
 
+pub use archive::{RegistryContent, RestoreAnswer, RestoreEffect, RestoreEffectKind, RestoreRequest, UploadAnswer};
 pub use change::{
     DestroyAnswer, DestroyOutcome, DestroyRequest, Destroyed, Outcome, UnitChange, UnitOutcome, UnitsAnswer,
     UnitsRequest,

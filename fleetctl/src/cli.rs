@@ -1,6 +1,10 @@
 //! What there is to type: the commands and flags of CoreOS fleet 0.11 and 1.0, and those for operators.
 
+mod registry;
+
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+pub use registry::{Backup, Registry, RegistryAction, Restore};
 
 /// What `help` shows, in fleet's order.
 const ROOT_HELP: &str = "\
@@ -175,6 +179,9 @@ pub enum Command {
     /// List or stop units that run under fleet and that the cluster did not ask for
     #[command(help_template = COMMAND_HELP)]
     Orphans(Orphans),
+    /// Back up the registry, and restore it
+    #[command(help_template = COMMAND_HELP)]
+    Registry(Registry),
     /// Restart units, where they are
     #[command(help_template = COMMAND_HELP)]
     Restart(ChangeUnits),

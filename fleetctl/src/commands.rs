@@ -18,6 +18,7 @@ pub mod list_units;
 pub mod load;
 pub mod machine;
 pub mod orphans;
+pub mod registry;
 pub mod restart;
 pub mod ssh;
 pub mod start;
@@ -68,6 +69,7 @@ pub async fn run(command: &Command, settings: &Settings, output: &mut Output) ->
         Command::Load(arguments) => load::run(arguments, client, output).await,
         Command::Machine(arguments) => machine::run(arguments, client, output).await,
         Command::Orphans(arguments) => orphans::run(arguments, client, output).await,
+        Command::Registry(arguments) => registry::run(arguments, client, output).await,
         Command::Restart(arguments) => restart::run(arguments, client, output).await,
         Command::Ssh(arguments) => ssh::run(arguments, ssh, client, output).await,
         Command::Start(arguments) => start::run(arguments, client, output).await,

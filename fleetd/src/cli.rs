@@ -17,6 +17,8 @@ pub enum Invocation {
     Check(RunArguments),
     /// Serve the embedded registry alone.
     Registry(RegistryArguments),
+    /// Make a registry of a snapshot.
+    Restore(RestoreArguments),
     /// Print the version.
     Version,
 }
@@ -53,6 +55,17 @@ pub struct RegistryArguments {
     pub directory: PathBuf,
     /// Serve in plain text beyond this machine.
     pub insecure: bool,
+}
+
+/// `fleetd registry restore`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoreArguments {
+    /// The snapshot.
+    pub snapshot: PathBuf,
+    /// Where the data is to be.
+    pub directory: PathBuf,
+    /// Put a registry that is there aside.
+    pub replace: bool,
 }
 
 /// Text for the person, and the exit code that goes with it.
@@ -137,13 +150,25 @@ fn command() -> Command {
                         .value_parser(ListenAddress::parse)
                         .help("Address or path of a unix socket"),
                 )
-                .arg(
-                    Arg::new("data-dir")
-                        .long("data-dir")
-                        .value_name("DIRECTORY")
-                        .default_value("/var/lib/fleet/registry")
-                        .value_parser(clap::value_parser!(PathBuf))
-                        .help("Where the data is"),
+                .arg(data_dir())
+                .args_conflicts_with_subcommands(true)
+                .subcommand(
+                    Command::new("restore")
+                        .about("Make a registry of a snapshot, while no fleetd has it open; fleetctl does it while one runs")
+                        .arg(data_dir())
+                        .arg(
+                            Arg::new("replace")
+                                .long("replace")
+                                .action(ArgAction::SetTrue)
+                                .help("Put a registry that is there already aside"),
+                        )
+                        .arg(
+                            Arg::new("snapshot")
+                                .value_name("FILE")
+                                .required(true)
+                                .value_parser(clap::value_parser!(PathBuf))
+                                .help("What fleetctl registry backup or etcdctl snapshot save wrote, or the database of an etcd"),
+                        ),
                 )
                 .arg(
                     Arg::new("insecure")
@@ -163,6 +188,15 @@ fn command() -> Command {
     command
 }
 
+fn data_dir() -> Arg {
+    Arg::new("data-dir")
+        .long("data-dir")
+        .value_name("DIRECTORY")
+        .default_value("/var/lib/fleet/registry")
+        .value_parser(clap::value_parser!(PathBuf))
+        .help("Where the data is")
+}
+
 /// `etcd-servers` for `etcd_servers`. Made at most once a process, hence leaked: clap's names are static.
 fn dashed(name: &'static str) -> &'static str {
     if name.contains('_') { Box::leak(name.replace('_', "-").into_boxed_str()) } else { name }
@@ -178,6 +212,15 @@ fn run_arguments(matches: &ArgMatches) -> RunArguments {
 }
 
 fn registry(matches: &ArgMatches) -> Result<Invocation, Refusal> {
+    if let Some(("restore", matches)) = matches.subcommand() {
+        let missing = || Refusal { message: "fleetd registry restore: FILE is needed\n".to_owned(), code: 2 };
+        let path = |name| matches.get_one::<PathBuf>(name).cloned().ok_or_else(missing);
+        return Ok(Invocation::Restore(RestoreArguments {
+            snapshot: path("snapshot")?,
+            directory: path("data-dir")?,
+            replace: matches.get_flag("replace"),
+        }));
+    }
     let missing = || Refusal { message: "fleetd registry: --listen and --data-dir are needed\n".to_owned(), code: 2 };
     Ok(Invocation::Registry(RegistryArguments {
         listen: matches.get_one::<ListenAddress>("listen").cloned().ok_or_else(missing)?,
@@ -228,6 +271,10 @@ mod tests {
         };
         assert_eq!(registry.listen, ListenAddress::Unix("/r.sock".into()));
         assert!(!registry.insecure);
+        let restore = RestoreArguments { snapshot: "/s".into(), directory: "/d".into(), replace: true };
+        let words = ["registry", "restore", "/s", "--data-dir", "/d", "--replace"];
+        assert_eq!(parsed(&words), Ok(Invocation::Restore(restore)));
+        assert_eq!(parsed(&["registry", "restore"]).unwrap_err().code, 2);
     }
 
     #[test]

@@ -28,6 +28,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::archive::Archive;
 use crate::cli::RunArguments;
 use crate::cluster::{Cluster, ClusterConfig};
 use crate::config::{self, Config, DEFAULT_SOCKET, ListenAddress};
@@ -150,11 +151,14 @@ async fn daemon(
     let local = Local::new(facts.id.clone(), address, Arc::new(agent.control()), tools);
     let reloader =
         Reloader { read, facts: facts.clone(), agent: agent.control(), etcd: registry.is_none().then(|| etcd.clone()) };
+    let embedded = registry.as_ref().map(Registry::embedded);
+    let archive = Archive::new(etcd.clone(), layout.clone(), config.state_directory.clone(), embedded);
     let health = RegistryHealth {
         store: etcd,
         endpoints: registry.as_ref().map_or_else(|| config.etcd.servers.clone(), |registry| vec![registry.endpoint()]),
         embedded: registry.is_some(),
         reach: reach.clone(),
+        archive,
     };
     let cluster_config = ClusterConfig { layout: layout.clone(), timeout, seed, advice: Some(advice) };
     let fresh = reach.clone();

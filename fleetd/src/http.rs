@@ -29,6 +29,7 @@ use fleet_registry::store::StoreError;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use crate::archive::Archive;
 use crate::cluster::Cluster;
 use crate::counts::Counts;
 use crate::local::Local;
@@ -51,6 +52,11 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub trait Health: Send + Sync {
     /// Looks.
     fn view(&self) -> BoxFuture<'_, RegistryView>;
+
+    /// What makes copies of it, where they can be made.
+    fn archive(&self) -> Option<&Archive> {
+        None
+    }
 }
 
 /// What the handlers work with.

@@ -14,6 +14,7 @@
 //! | [`time`] | the wall clock |
 #![forbid(unsafe_code)]
 
+pub mod archive;
 pub mod cli;
 pub mod cluster;
 pub mod config;

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use fleetd::cli::{self, Invocation};
-use fleetd::{config, daemon, http};
+use fleetd::{archive, config, daemon, http};
 
 fn main() -> ExitCode {
     let invocation = match cli::parse(std::env::args_os()) {
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         }
         Invocation::Check(arguments) => check(&arguments),
         Invocation::Registry(arguments) => daemon::run_registry(&arguments),
+        Invocation::Restore(arguments) => restore(&arguments),
         Invocation::Run(arguments) => daemon::run(&arguments),
     };
     match outcome {
@@ -34,6 +35,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Makes a registry of a snapshot.
+fn restore(arguments: &cli::RestoreArguments) -> anyhow::Result<()> {
+    let restored = archive::restore_offline(&arguments.snapshot, &arguments.directory, arguments.replace)?;
+    print(&restored);
+    Ok(())
 }
 
 /// Prints the configuration as it counts, and what is odd about it. Files that it names are read too.

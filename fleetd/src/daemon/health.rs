@@ -7,6 +7,7 @@ use fleet_registry::etcd::EtcdStore;
 use futures::future::BoxFuture;
 
 use super::reach::Reach;
+use crate::archive::Archive;
 use crate::http::Health;
 
 /// How long it may take to say so.
@@ -18,9 +19,14 @@ pub(super) struct RegistryHealth {
     pub(super) endpoints: Vec<String>,
     pub(super) embedded: bool,
     pub(super) reach: Reach,
+    pub(super) archive: Archive,
 }
 
 impl Health for RegistryHealth {
+    fn archive(&self) -> Option<&Archive> {
+        Some(&self.archive)
+    }
+
     fn view(&self) -> BoxFuture<'_, RegistryView> {
         Box::pin(async {
             // One that may not be asked, or does not answer, says nothing of itself.

@@ -51,6 +51,11 @@ impl Registry {
         }
     }
 
+    /// The registry itself.
+    pub(super) fn embedded(&self) -> Embedded {
+        self.embedded.clone()
+    }
+
     /// Stops serving, and closes the file.
     pub(super) async fn stop(self) {
         self.server.stop().await;

@@ -1,5 +1,6 @@
 //! API v2: many units in one request, one stream of changes, journal and status without ssh.
 
+mod archive;
 mod change;
 mod cluster;
 mod join;
@@ -12,8 +13,11 @@ mod watch;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
-use fleet_api::paths::{V2_BRAKE, V2_CLUSTER, V2_DESTROY, V2_JOIN, V2_MACHINES, V2_STOP_ORPHAN, V2_UNITS};
+use axum::routing::{get, post, put};
+use fleet_api::paths::{
+    V2_BRAKE, V2_CLUSTER, V2_DESTROY, V2_JOIN, V2_MACHINES, V2_REGISTRY_RESTORE, V2_REGISTRY_SNAPSHOT,
+    V2_REGISTRY_UPLOAD, V2_STOP_ORPHAN, V2_UNITS,
+};
 
 use super::{Api, Failure};
 
@@ -29,6 +33,9 @@ pub(super) fn routes() -> Router<Arc<Api>> {
         .route(V2_CLUSTER, get(cluster::status))
         .route(V2_BRAKE, post(operate::brake))
         .route(V2_JOIN, get(join::membership).post(join::join))
+        .route(V2_REGISTRY_SNAPSHOT, get(archive::snapshot))
+        .route(V2_REGISTRY_UPLOAD, put(archive::upload))
+        .route(V2_REGISTRY_RESTORE, post(archive::restore))
         .route(V2_STOP_ORPHAN, post(join::stop_orphan))
         .route(&format!("{V2_UNITS}/{{name}}/text"), get(list::text))
         .route(&format!("{V2_UNITS}/{{name}}/explain"), get(list::explain))

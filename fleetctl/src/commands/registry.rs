@@ -1,0 +1,18 @@
+//! `fleetctl registry`
+
+mod backup;
+mod restore;
+
+use fleet_api::Client;
+
+use crate::cli::{Registry, RegistryAction};
+use crate::error::CommandError;
+use crate::output::Output;
+
+/// Does what was asked of the registry.
+pub async fn run(arguments: &Registry, client: &Client, output: &mut Output) -> Result<u8, CommandError> {
+    match &arguments.action {
+        RegistryAction::Backup(backup) => backup::run(backup, client, output).await,
+        RegistryAction::Restore(restore) => restore::run(restore, client, output).await,
+    }
+}
