@@ -27,8 +27,8 @@ use serde::de::DeserializeOwned;
 
 use crate::v2::{
     BrakeAnswer, BrakeRequest, ClusterStatus, DestroyAnswer, DestroyRequest, Explanation, ForgetAnswer, JoinRequest,
-    MachineList, Membership, OperateAnswer, OperateRequest, OrphanRequest, RestoreAnswer, RestoreRequest, UnitList,
-    UnitStatus, UnitText, UnitsAnswer, UnitsRequest, UploadAnswer, WatchLine,
+    MachineList, Membership, OperateAnswer, OperateRequest, OrphanRequest, RestoreAnswer, RestoreRequest, TokenAnswer,
+    TokenRequest, UnitList, UnitStatus, UnitText, UnitsAnswer, UnitsRequest, UploadAnswer, WatchLine,
 };
 use crate::{ApiError, Endpoint, ErrorEntity, paths, percent, v1};
 
@@ -308,6 +308,11 @@ impl Client {
         // Done twice, it would put the restored one aside as well.
         let repeat = if request.accept { Repeat::IfNotBegun } else { Repeat::Safe };
         self.post_as(repeat, paths::V2_REGISTRY_RESTORE, request).await
+    }
+
+    /// Makes a token with which machines join the registry that the machine that is asked carries.
+    pub async fn make_token(&self, request: &TokenRequest) -> Result<TokenAnswer, ApiError> {
+        self.post_as(Repeat::IfNotBegun, paths::V2_REGISTRY_TOKENS, request).await
     }
 
     /// Which cluster the machine that is asked is a member of.

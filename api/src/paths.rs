@@ -35,6 +35,8 @@ pub const V2_REGISTRY_SNAPSHOT: &str = "/fleet/v2/registry/snapshot";
 pub const V2_REGISTRY_UPLOAD: &str = "/fleet/v2/registry/upload";
 /// POST looks at the snapshot that was uploaded, or puts it in the registry's place.
 pub const V2_REGISTRY_RESTORE: &str = "/fleet/v2/registry/restore";
+/// POST makes a token with which a machine joins the registry.
+pub const V2_REGISTRY_TOKENS: &str = "/fleet/v2/registry/tokens";
 /// POST stops an orphan.
 pub const V2_STOP_ORPHAN: &str = "/fleet/v2/orphans/stop";
 

@@ -20,6 +20,7 @@
 //! | `GET /fleet/v2/registry/snapshot` | – | the registry as `etcdctl snapshot save` would save it |
 //! | `PUT /fleet/v2/registry/upload?offset=N` | a part of a snapshot | [`UploadAnswer`] |
 //! | `POST /fleet/v2/registry/restore` | [`RestoreRequest`] | [`RestoreAnswer`]; 409 where that was not uploaded, or cannot be |
+//! | `POST /fleet/v2/registry/tokens` | [`TokenRequest`] | [`TokenAnswer`]; 409 where the registry is not, or takes none |
 //! | `POST /fleet/v2/orphans/stop` | [`OrphanRequest`] | `{}` |
 //!
 //! Any of them may be answered by 503 or 429 with `Retry-After`: then it may be asked again.
@@ -31,6 +32,7 @@ mod explain;
 mod machine;
 mod membership;
 mod operate;
+mod token;
 mod view;
 mod watch;
 
@@ -48,6 +50,7 @@ pub use membership::{ForeignRegistry, JoinRequest, Membership, OrphanRequest};
 pub use operate::{
     BrakeAnswer, BrakeRequest, ForgetAnswer, MachineChange, MachineChanged, OperateAnswer, OperateRequest,
 };
+pub use token::{TokenAnswer, TokenRequest};
 pub use view::{NoteKind, NoteView, Reached, StateView, UnitList, UnitStatus, UnitText, UnitView};
 pub use watch::WatchLine;
 

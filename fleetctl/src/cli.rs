@@ -4,7 +4,7 @@ mod registry;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-pub use registry::{Backup, Registry, RegistryAction, Restore};
+pub use registry::{Backup, Registry, RegistryAction, Restore, Token};
 
 /// What `help` shows, in fleet's order.
 const ROOT_HELP: &str = "\
@@ -179,7 +179,7 @@ pub enum Command {
     /// List or stop units that run under fleet and that the cluster did not ask for
     #[command(help_template = COMMAND_HELP)]
     Orphans(Orphans),
-    /// Back up the registry, and restore it
+    /// Back up the registry, restore it, and let machines join it
     #[command(help_template = COMMAND_HELP)]
     Registry(Registry),
     /// Restart units, where they are

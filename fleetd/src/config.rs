@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use fleet_registry::record::Capacity;
+use fleet_registry::trust::Invitation;
 
 pub use check::describe;
 pub use dev::{DevError, defaults as dev_defaults};
@@ -119,6 +120,26 @@ pub struct RegistryOptions {
     pub directory: PathBuf,
     /// Whether it may be served in plain text beyond this machine.
     pub insecure: bool,
+    /// With what this machine joins the registry of another, if it has not yet.
+    pub join: Option<JoinWith>,
+}
+
+impl RegistryOptions {
+    /// Whether those alone are served who have a certificate: beyond this machine, unless somebody took it upon
+    /// themselves.
+    #[must_use]
+    pub fn has_authority(&self) -> bool {
+        !self.insecure && !self.listen.is_local()
+    }
+}
+
+/// What a machine joins with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JoinWith {
+    /// A token.
+    Token(Invitation),
+    /// A file that holds one.
+    File(PathBuf),
 }
 
 /// What becomes of units when fleetd is stopped for good.

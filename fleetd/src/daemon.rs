@@ -6,6 +6,7 @@
 mod dump;
 mod ending;
 mod health;
+mod joining;
 mod machine;
 mod reach;
 mod registry;
@@ -19,10 +20,11 @@ use std::time::Duration;
 use anyhow::Context;
 use fleet_agent::AgentConfig;
 use fleet_engine::{EngineConfig, EngineHandle};
-use fleet_registry::etcd::{Credentials, EtcdConfig, EtcdStore, TlsFiles};
+use fleet_registry::etcd::{EtcdConfig, EtcdStore, TlsFiles};
 use fleet_registry::session::SessionConfig;
 use fleet_registry::shell::{SessionHandle, spawn_session_with_timeout};
 use fleet_registry::{Layout, Store};
+use fleet_units::MachineId;
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -33,7 +35,7 @@ use crate::cli::RunArguments;
 use crate::cluster::{Cluster, ClusterConfig};
 use crate::config::{self, Config, DEFAULT_SOCKET, ListenAddress};
 use crate::counts::{Counted, Counts, EngineCounter, StoreCounts};
-use crate::http::{self, Api, Passed};
+use crate::http::{self, Api, Inviter, Passed};
 use crate::local::Local;
 use crate::peers::{self, Identity, Members, Peers};
 
@@ -41,6 +43,7 @@ pub use registry::run_registry;
 
 use ending::{Departure, Parts};
 use health::RegistryHealth;
+use joining::{Connected, Way};
 use registry::Registry;
 use reload::Reloader;
 
@@ -81,10 +84,10 @@ pub fn run_over(arguments: &RunArguments, over: impl FnOnce(Arc<dyn Store>) -> A
 /// # Errors
 /// What of it cannot work.
 pub fn check(config: &Config) -> anyhow::Result<()> {
-    if config.registry.embedded {
+    if config.registry.embedded || config.registry.join.is_some() {
         return Ok(());
     }
-    runtime()?.block_on(async { connect(config, None).map(drop) })
+    runtime()?.block_on(async { Ok(drop(EtcdStore::connect(etcd_config(&config.etcd))?)) })
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
@@ -118,8 +121,8 @@ async fn daemon(
     let peer_listener = listen_for_peers(&config).await;
     let peer_port = peer_listener.as_ref().and_then(|listener| listener.local_addr().ok()).map(|a| a.port());
     let facts = machine::facts(&config, peer_port, &identity)?;
-    let registry = Registry::start(&config.registry).await?;
-    let etcd = connect(&config, registry.as_ref())?;
+    let registry = Registry::start(&config.registry, facts.address.clone(), &config.etcd.key_prefix).await?;
+    let Connected { store: etcd, endpoints, configured } = connect(&config, registry.as_ref(), &facts.id)?;
     let counts = Arc::new(StoreCounts::default());
     let store: Arc<dyn Store> = Arc::new(Counted::new(over(Arc::new(etcd.clone())), Arc::clone(&counts)));
     let layout = Layout::new(&config.etcd.key_prefix);
@@ -150,12 +153,12 @@ async fn daemon(
     let address = facts.address.clone().unwrap_or_default();
     let local = Local::new(facts.id.clone(), address, Arc::new(agent.control()), tools);
     let reloader =
-        Reloader { read, facts: facts.clone(), agent: agent.control(), etcd: registry.is_none().then(|| etcd.clone()) };
+        Reloader { read, facts: facts.clone(), agent: agent.control(), etcd: configured.then(|| etcd.clone()) };
     let embedded = registry.as_ref().map(Registry::embedded);
     let archive = Archive::new(etcd.clone(), layout.clone(), config.state_directory.clone(), embedded);
     let health = RegistryHealth {
         store: etcd,
-        endpoints: registry.as_ref().map_or_else(|| config.etcd.servers.clone(), |registry| vec![registry.endpoint()]),
+        endpoints,
         embedded: registry.is_some(),
         reach: reach.clone(),
         archive,
@@ -169,6 +172,7 @@ async fn daemon(
         peers: Peers::new(Arc::clone(&identity)),
         local: local.clone(),
         registry: Arc::new(health),
+        inviter: registry.as_ref().map_or(Inviter::Elsewhere, |registry| registry.inviter(facts.address.as_deref())),
         token_limit: config.token_limit,
         counts: Arc::new(Counts::new(counts, counter)),
     };
@@ -288,23 +292,26 @@ async fn listen_for_peers(config: &Config) -> Option<TcpListener> {
     }
 }
 
-fn connect(config: &Config, registry: Option<&Registry>) -> anyhow::Result<EtcdStore> {
-    let etcd = &config.etcd;
-    let endpoints = registry.map_or_else(|| etcd.servers.clone(), |registry| vec![registry.endpoint()]);
-    if registry.is_none() {
-        reach::warn_of_plain_text(&endpoints);
+fn connect(config: &Config, registry: Option<&Registry>, machine: &MachineId) -> anyhow::Result<Connected> {
+    let way = Way::find(config, registry, machine)?;
+    if let (Way::Configured, Some(registry)) = (&way, registry) {
+        let endpoints = vec![registry.endpoint()];
+        let store = EtcdStore::connect(EtcdConfig { endpoints: endpoints.clone(), ..etcd_config(&config.etcd) })?;
+        return Ok(Connected { store, endpoints, configured: false });
     }
-    let credentials = (!etcd.username.is_empty())
-        .then(|| Credentials { user: etcd.username.clone(), password: etcd.password.clone() });
-    let credentials = credentials.filter(|_| registry.is_none());
-    Ok(EtcdStore::connect(EtcdConfig { endpoints, credentials, ..etcd_config(etcd) })?)
+    way.connect(config, machine)
 }
 
 /// How to reach the etcd of the configuration.
 fn etcd_config(etcd: &config::EtcdOptions) -> EtcdConfig {
     EtcdConfig {
         endpoints: etcd.servers.clone(),
-        tls: TlsFiles { ca: etcd.ca_file.clone(), certificate: etcd.cert_file.clone(), key: etcd.key_file.clone() },
+        tls: TlsFiles {
+            ca: etcd.ca_file.clone(),
+            certificate: etcd.cert_file.clone(),
+            key: etcd.key_file.clone(),
+            server_name: None,
+        },
         request_timeout: etcd.request_timeout,
         ..EtcdConfig::default()
     }

@@ -5,6 +5,7 @@ mod caller;
 mod door;
 mod failure;
 mod gate;
+mod inviter;
 mod limits;
 mod metrics;
 mod patient;
@@ -41,6 +42,7 @@ pub use caller::Caller;
 pub(crate) use door::receive;
 pub use door::{Door, attend, serve};
 pub use failure::Failure;
+pub use inviter::Inviter;
 pub use limits::Limits;
 pub use request::Query;
 pub use sockets::{ApiSocket, Passed, open, passed_by_systemd};
@@ -70,6 +72,8 @@ pub struct Api {
     pub local: Local,
     /// How the registry is.
     pub registry: Arc<dyn Health>,
+    /// Who invites machines to the registry.
+    pub inviter: Inviter,
     /// Page size of version 1.
     pub token_limit: u16,
     /// What was done so far.

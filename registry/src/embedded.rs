@@ -24,4 +24,4 @@ pub use error::EmbeddedError;
 pub use handle::Embedded;
 pub use listen::Listen;
 pub use restore::Restored;
-pub use server::ServeHandle;
+pub use server::{Names, Secure, ServeHandle};

@@ -23,6 +23,7 @@ pub mod shell;
 pub mod snapshot;
 pub mod step;
 pub mod store;
+pub mod trust;
 pub mod view;
 mod wire;
 

@@ -16,6 +16,7 @@
 mod builder;
 mod config;
 mod handle;
+mod joined;
 
 pub use builder::{ClusterBuilder, Registry};
 pub use handle::Cluster;

@@ -2,6 +2,7 @@
 
 mod backup;
 mod restore;
+mod token;
 
 use fleet_api::Client;
 
@@ -14,5 +15,6 @@ pub async fn run(arguments: &Registry, client: &Client, output: &mut Output) -> 
     match &arguments.action {
         RegistryAction::Backup(backup) => backup::run(backup, client, output).await,
         RegistryAction::Restore(restore) => restore::run(restore, client, output).await,
+        RegistryAction::Token(token) => token::run(token, client, output).await,
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{OPTIONS, Raw, Source};
 
-/// The configuration as a `fleet.conf` that would have the same effect. A password is not shown.
+/// The configuration as a `fleet.conf` that would have the same effect. Passwords and tokens are not shown.
 #[must_use]
 pub fn describe(raw: &Raw) -> String {
     let mut text = String::new();
@@ -12,6 +12,7 @@ pub fn describe(raw: &Raw) -> String {
         let (value, source) = raw.get(option.name);
         let shown = match option.name {
             "etcd_password" if !value.is_empty() => "\"(not shown)\"".to_owned(),
+            "registry_join" if !value.is_empty() && !value.starts_with('/') => "\"(not shown)\"".to_owned(),
             _ if value.contains(['#', ';', ' ']) => format!("\"{value}\""),
             _ => value.to_owned(),
         };

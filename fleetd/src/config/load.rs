@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
-    Config, ConfigError, DEFAULT_PATH, EtcdOptions, ListenAddress, OnStop, Raw, RegistryOptions, Source, value,
+    Config, ConfigError, DEFAULT_PATH, EtcdOptions, JoinWith, ListenAddress, OnStop, Raw, RegistryOptions, Source,
+    value,
 };
 
 /// Where options come from beside the environment, each overriding the one before.
@@ -43,7 +44,7 @@ pub fn load(
     for (name, value) in flags {
         raw.set_flag(name, value);
     }
-    if raw.is_set("etcd_servers") && *raw.get("registry").1 == Source::Dev {
+    if (raw.is_set("etcd_servers") || raw.is_set("registry_join")) && *raw.get("registry").1 == Source::Dev {
         raw.set_dev("registry", String::new());
     }
     let config = Config::from_raw(&raw)?;
@@ -76,6 +77,15 @@ impl Config {
                 raw.get("registry").1,
                 raw.get("etcd_servers").1,
             )));
+        }
+        for (name, other) in [("registry", registry.embedded), ("etcd_servers", raw.is_set("etcd_servers"))] {
+            if registry.join.is_some() && other {
+                return Err(ConfigError::Contradiction(format!(
+                    "registry_join ({}) and {name} ({}) contradict each other: remove one",
+                    raw.get("registry_join").1,
+                    raw.get(name).1,
+                )));
+            }
         }
         for name in ["enable_grpc", "disable_watches", "verify_units"] {
             option(raw, name, value::boolean)?;
@@ -141,7 +151,7 @@ impl EtcdOptions {
 
 impl RegistryOptions {
     fn from_raw(raw: &Raw) -> Result<Self, ConfigError> {
-        let options = Self {
+        Ok(Self {
             embedded: option(raw, "registry", |v| match v {
                 "embedded" => Ok(true),
                 "" | "etcd" => Ok(false),
@@ -150,29 +160,20 @@ impl RegistryOptions {
             listen: option(raw, "registry_listen", ListenAddress::parse)?,
             directory: option(raw, "registry_dir", directory)?,
             insecure: option(raw, "registry_insecure", value::boolean)?,
-        };
-        if options.embedded {
-            options.refuse_exposure().map_err(ConfigError::Contradiction)?;
-        }
-        Ok(options)
+            join: join(raw)?,
+        })
     }
+}
 
-    /// Whoever can write to the registry is root on every machine: beyond this one it is not served in plain text
-    /// unless somebody took that upon themselves.
-    ///
-    /// # Errors
-    /// What to do instead.
-    pub fn refuse_exposure(&self) -> Result<(), String> {
-        if self.insecure || self.listen.is_local() {
-            return Ok(());
-        }
-        Err(format!(
-            "registry_listen={} would serve the registry in plain text beyond this machine, and whoever writes to it is \
-             root on every machine of the cluster: set registry_listen=127.0.0.1:2379, use an etcd cluster with TLS \
-             (etcd_servers=https://…), or accept the risk on a closed network with registry_insecure=true \
-             (fleetd registry --insecure)",
-            self.listen
-        ))
+/// A token, or the file that holds one. The token itself is not repeated in an error.
+fn join(raw: &Raw) -> Result<Option<JoinWith>, ConfigError> {
+    let (text, source) = raw.get("registry_join");
+    match text {
+        "" => Ok(None),
+        path if path.starts_with('/') => Ok(Some(JoinWith::File(PathBuf::from(path)))),
+        token => token.parse().map(|invitation| Some(JoinWith::Token(invitation))).map_err(|error| {
+            ConfigError::Contradiction(format!("{source}: registry_join: {error}, or a file that holds it"))
+        }),
     }
 }
 

@@ -48,6 +48,7 @@ pub const OPTIONS: &[OptionSpec] = &[
     text("registry_listen", "127.0.0.1:2379", "Where the embedded registry is served"),
     text("registry_dir", "/var/lib/fleet/registry", "Where the embedded registry keeps its data"),
     switch("registry_insecure", "Serve the embedded registry in plain text beyond this machine"),
+    text("registry_join", "", "A token of `fleetctl registry token`, or a file that holds one: joins that registry"),
     text("state_directory", "/var/lib/fleet", "What fleetd must find again after a restart"),
     text("peer_listen", "0.0.0.0:49154", "Where other fleetds reach this one"),
     text("listen", "", "More sockets of the API, comma-separated: paths or addresses [default: /run/fleet.sock]"),

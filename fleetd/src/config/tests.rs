@@ -80,7 +80,9 @@ fn a_value_that_means_nothing_names_its_place_and_what_was_expected() {
         ("units_directory=units", "an absolute path"),
         ("registry=yes", "embedded or etcd"),
         ("registry=embedded\netcd_servers=http://a:1", "contradict each other"),
-        ("registry=embedded\nregistry_listen=0.0.0.0:2379", "registry_insecure=true"),
+        ("registry_join=http://192.0.2.1:2379", "does not begin with fleet://"),
+        ("registry_join=/etc/fleet/token\netcd_servers=http://a:1", "contradict each other"),
+        ("registry_join=/etc/fleet/token\nregistry=embedded", "contradict each other"),
         ("registry_listen=nowhere", "a path such as"),
         ("peer_listen=x", "an address such as"),
         ("listen=x", "a path such as"),
@@ -97,10 +99,31 @@ fn a_value_that_means_nothing_names_its_place_and_what_was_expected() {
 
 #[test]
 fn what_contradicts_only_when_used_is_accepted_when_not() {
-    assert!(config("registry=embedded\nregistry_listen=0.0.0.0:2379\nregistry_insecure=true").registry.embedded);
+    assert!(config("registry=embedded\nregistry_listen=0.0.0.0:2379").registry.has_authority());
+    assert!(
+        !config("registry=embedded\nregistry_listen=0.0.0.0:2379\nregistry_insecure=true").registry.has_authority()
+    );
     assert!(!config("registry_listen=0.0.0.0:2379").registry.embedded);
     assert!(config("registry=embedded\nregistry_listen=/run/registry.sock").registry.listen.is_local());
     assert!(config("registry=embedded\nregistry_listen=[::1]:2379").registry.listen.is_local());
+}
+
+/// Who shows a configuration to others, or sends one in with a bug, would give the cluster away with it.
+#[test]
+fn a_token_is_read_and_not_shown() {
+    let token = format!("fleet://192.0.2.1:2379/{}/0011.5ec3e7", "ab".repeat(32));
+    let (config, raw) = from(&format!("registry_join={token}")).unwrap();
+    let Some(JoinWith::Token(invitation)) = &config.registry.join else { panic!("{:?}", config.registry) };
+    assert_eq!(invitation.reveal(), token);
+    for text in
+        [describe(&raw), format!("{config:?}"), from(&format!("registry_join={token}/x")).unwrap_err().to_string()]
+    {
+        assert!(!text.contains("5ec3e7"), "{text}");
+    }
+    let JoinWith::File(path) = from("registry_join=/etc/fleet/token").unwrap().0.registry.join.unwrap() else {
+        panic!("no file");
+    };
+    assert_eq!(path, Path::new("/etc/fleet/token"));
 }
 
 #[test]

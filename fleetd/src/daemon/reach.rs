@@ -126,12 +126,20 @@ pub(super) fn advice(config: &Config) -> String {
         return format!("the registry runs inside this fleetd, at {}", config.registry.listen);
     }
     let servers = etcd.servers.join(",");
+    let papers = super::registry::papers_directory(&config.state_directory);
+    if !etcd.configured && (config.registry.join.is_some() || papers.exists()) {
+        return format!(
+            "this machine reaches the registry with what it got for its token ({}): check that the machine that carries \
+             the registry is up",
+            papers.display()
+        );
+    }
     if etcd.configured {
         return format!("check that etcd runs at {servers}, or correct etcd_servers");
     }
     format!(
-        "no registry is configured, so fleet's default {servers} is tried: set etcd_servers=http://ADDRESS:2379 in \
-         {DEFAULT_PATH} to join the cluster whose registry is there, or registry=embedded to make this machine the \
+        "no registry is configured, so fleet's default {servers} is tried: set registry_join= in {DEFAULT_PATH} to a \
+         token of the cluster to join (`fleetctl registry token` there), or etcd_servers= to its etcd, or registry=embedded to make this machine the \
          registry of a new one"
     )
 }

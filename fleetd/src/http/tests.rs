@@ -35,7 +35,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tokio::sync::watch;
 
-use super::{Api, ApiSocket, Door, Limits, open, router, serve};
+use super::{Api, ApiSocket, Door, Inviter, Limits, open, router, serve};
 use crate::cluster::{Cluster, ClusterConfig};
 use crate::config::ListenAddress;
 use crate::counts::{Counted, Counts, StoreCounts};
@@ -197,6 +197,7 @@ impl Served {
             peers: Peers::new(Arc::new(identity)),
             local,
             registry: Arc::new(Unasked),
+            inviter: Inviter::Elsewhere,
             token_limit: 3,
             counts: Arc::new(Counts::new(counts, None)),
         };

@@ -8,6 +8,7 @@ mod list;
 mod operate;
 mod pieces;
 mod remote;
+mod token;
 mod watch;
 
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use axum::Router;
 use axum::routing::{get, post, put};
 use fleet_api::paths::{
     V2_BRAKE, V2_CLUSTER, V2_DESTROY, V2_JOIN, V2_MACHINES, V2_REGISTRY_RESTORE, V2_REGISTRY_SNAPSHOT,
-    V2_REGISTRY_UPLOAD, V2_STOP_ORPHAN, V2_UNITS,
+    V2_REGISTRY_TOKENS, V2_REGISTRY_UPLOAD, V2_STOP_ORPHAN, V2_UNITS,
 };
 
 use super::{Api, Failure};
@@ -36,6 +37,7 @@ pub(super) fn routes() -> Router<Arc<Api>> {
         .route(V2_REGISTRY_SNAPSHOT, get(archive::snapshot))
         .route(V2_REGISTRY_UPLOAD, put(archive::upload))
         .route(V2_REGISTRY_RESTORE, post(archive::restore))
+        .route(V2_REGISTRY_TOKENS, post(token::make))
         .route(V2_STOP_ORPHAN, post(join::stop_orphan))
         .route(&format!("{V2_UNITS}/{{name}}/text"), get(list::text))
         .route(&format!("{V2_UNITS}/{{name}}/explain"), get(list::explain))

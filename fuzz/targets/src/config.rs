@@ -19,5 +19,5 @@ pub(crate) fn config(data: &[u8]) {
     let Ok(config) = Config::from_raw(&raw) else { return };
     let again = Config::from_raw(&raw).expect("it was read before");
     assert_eq!(format!("{config:?}"), format!("{again:?}"));
-    _ = (said, config.registry.refuse_exposure());
+    _ = (said, config.registry.has_authority());
 }

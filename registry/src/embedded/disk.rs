@@ -99,7 +99,7 @@ impl Disk {
                 other => damaged(other.to_string()),
             })?;
             let saved = load(&database, &path)?;
-            Ok((database, saved))
+            Ok::<_, EmbeddedError>((database, saved))
         }));
         let (database, saved) = match outcome {
             Ok(result) => result?,

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::trust::TrustError;
+
 /// Why the embedded registry cannot be opened or served.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
@@ -67,6 +69,9 @@ pub enum EmbeddedError {
         /// Why not.
         source: io::Error,
     },
+    /// There is nothing to speak TLS with.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// The address is not one.
     #[error("bad registry_listen {address:?}: {why} (expected HOST:PORT or unix:///PATH)")]
     BadAddress {

@@ -1,6 +1,7 @@
 //! The store's requests as etcd's methods.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use etcd_client::proto::{
@@ -17,6 +18,7 @@ use super::keep_alive::KeepAlive;
 use super::rpc::{Retry, Rpc};
 use super::watch::Watch;
 use crate::store::{Answer, Request, Response, ResponseBody, Store, StoreError, WatchRequest, WatchStream};
+use crate::trust::messages::{Certified, RENEW, RenewRequest};
 use crate::wire::{self, header_from};
 
 /// What an etcd says of itself.
@@ -46,6 +48,30 @@ impl EtcdStore {
     /// Options that cannot work.
     pub fn connect(config: EtcdConfig) -> Result<Self, EtcdConfigError> {
         Ok(Self { rpc: Arc::new(Rpc::new(config)?), keep_alive: Arc::default() })
+    }
+
+    /// Prepares a client of a registry that this machine has not joined yet: until [`EtcdStore::reconnect`] every call
+    /// fails with these words.
+    #[must_use]
+    pub fn waiting(timeout: Duration, why: String) -> Self {
+        Self { rpc: Arc::new(Rpc::waiting(timeout, why)), keep_alive: Arc::default() }
+    }
+
+    /// Says anew why calls fail until then.
+    pub fn wait_for(&self, why: String) {
+        self.rpc.wait_for(why);
+    }
+
+    /// Asks the embedded registry for this machine's next certificate, on a connection that the machine proved itself
+    /// on with the present one. It is returned as text.
+    ///
+    /// # Errors
+    ///
+    /// When it is not answered, or refused.
+    pub async fn certify(&self, request: &[u8]) -> Result<String, StoreError> {
+        let request = RenewRequest { request: request.to_vec() };
+        let answer: Certified = self.rpc.unary(RENEW, request, Retry::Safe).await?;
+        Ok(answer.certificate)
     }
 
     /// Makes new connections with these endpoints and these TLS files as they are now; what is open stays. User,

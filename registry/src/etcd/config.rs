@@ -63,6 +63,8 @@ pub struct TlsFiles {
     pub certificate: Option<PathBuf>,
     /// The client's key.
     pub key: Option<PathBuf>,
+    /// The name in the server's certificate, where that is not the one in its address.
+    pub server_name: Option<String>,
 }
 
 /// A user of etcd.
@@ -184,6 +186,9 @@ impl TlsFiles {
             Some(ca) => options.ca_certificate(Certificate::from_pem(read("etcd_cafile", ca)?)),
             None => options.ca_certificate(Certificate::from_pem(system_authorities()?)),
         };
+        if let Some(name) = &self.server_name {
+            options = options.domain_name(name);
+        }
         match (&self.certificate, &self.key) {
             (Some(certificate), Some(key)) => {
                 let (certificate, key) = (read("etcd_certfile", certificate)?, read("etcd_keyfile", key)?);

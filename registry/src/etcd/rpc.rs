@@ -1,7 +1,7 @@
 //! One call to whichever endpoint answers.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -25,6 +25,8 @@ use crate::wire;
 #[derive(Debug)]
 pub(super) struct Rpc {
     members: RwLock<Arc<[Member]>>,
+    /// Why there are none yet.
+    waiting: Mutex<String>,
     /// The one in use; taken modulo their number.
     current: AtomicUsize,
     auth: Auth,
@@ -44,10 +46,35 @@ impl Rpc {
     pub(super) fn new(config: EtcdConfig) -> Result<Self, EtcdConfigError> {
         Ok(Self {
             members: RwLock::new(config.members()?.into()),
+            waiting: Mutex::default(),
             current: AtomicUsize::new(0),
             auth: Auth::new(config.credentials),
             timeout: config.request_timeout,
         })
+    }
+
+    /// Without endpoints: they come with [`Rpc::reconnect`].
+    pub(super) fn waiting(timeout: Duration, why: String) -> Self {
+        Self {
+            members: RwLock::new(Vec::new().into()),
+            waiting: Mutex::new(why),
+            current: AtomicUsize::new(0),
+            auth: Auth::new(None),
+            timeout,
+        }
+    }
+
+    /// What calls fail with while there are none.
+    pub(super) fn wait_for(&self, why: String) {
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    fn ready(&self) -> Result<(), StoreError> {
+        if !self.members().is_empty() {
+            return Ok(());
+        }
+        let why = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Err(StoreError::new(ErrorKind::Unavailable, why))
     }
 
     /// Goes by these options from now on, as far as connections go: new ones are made to the same endpoints or others,
@@ -68,6 +95,7 @@ impl Rpc {
         Q: Message + Clone + 'static,
         A: Message + Default + 'static,
     {
+        self.ready()?;
         let mut attempts = Attempts::new(self, retry);
         loop {
             let attempt = async {
@@ -88,6 +116,7 @@ impl Rpc {
         Q: Message + Clone + 'static,
         A: Message + Default + 'static,
     {
+        self.ready()?;
         let mut attempts = Attempts::new(self, Retry::Safe);
         loop {
             let attempt = async {
@@ -112,6 +141,7 @@ impl Rpc {
         Q: Message + Clone + 'static,
         A: Message + Default + 'static,
     {
+        self.ready()?;
         let mut attempts = Attempts::new(self, Retry::Safe);
         loop {
             let attempt = async {

@@ -80,7 +80,7 @@ fn describe(status: &Status, source: &(dyn Error + 'static)) -> String {
     let mut text = status.message().to_owned();
     let mut cause = Some(source);
     while let Some(error) = cause {
-        let part = error.to_string();
+        let part = clocks(error).unwrap_or_else(|| error.to_string());
         if !text.contains(&part) {
             text.push_str(": ");
             text.push_str(&part);
@@ -88,4 +88,13 @@ fn describe(status: &Status, source: &(dyn Error + 'static)) -> String {
         cause = error.source();
     }
     text
+}
+
+/// What a server's certificate that does not count at this time says of the clocks.
+fn clocks(error: &(dyn Error + 'static)) -> Option<String> {
+    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref)?;
+    match inner.downcast_ref::<rustls::Error>()? {
+        rustls::Error::InvalidCertificate(error) => crate::trust::tls::dated(error),
+        _ => None,
+    }
 }

@@ -211,6 +211,7 @@ impl Files {
             ca: Some(self.path("ca.pem")),
             certificate: Some(self.path("client.pem")),
             key: Some(self.path("client.key")),
+            server_name: None,
         }
     }
 }

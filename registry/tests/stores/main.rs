@@ -13,3 +13,4 @@ mod refusals;
 mod side_by_side;
 mod snapshots;
 mod streams;
+mod trust;

@@ -41,9 +41,9 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<()> {
-    let registry = if options.etcd { Registry::Etcd(3) } else { Registry::Embedded };
+    let registry = if options.etcd { Registry::Etcd(3) } else { Registry::Joined };
     let begin = Instant::now();
-    let cluster = Cluster::builder().machines(options.machines).registry(registry).start()?;
+    let cluster = Cluster::builder().machines(options.machines).registry(registry).start_showing(shown)?;
     cluster.wait_machines(options.machines.into())?;
     say(&format!(
         "{} machines with a systemd of their own are up, fleetd on each, {}: {:.1} s.",
@@ -75,6 +75,15 @@ fn keep(cluster: Cluster) -> Result<()> {
     println!("    {lab} boot 2                      # and its return");
     println!("    {lab} down                        # ends it all");
     cluster.leave()
+}
+
+/// What was typed on a machine that joins, and what it printed.
+fn shown(machine: &str, command: &str, said: &str) {
+    prompt(machine, command);
+    if !said.is_empty() {
+        println!("{said}");
+    }
+    println!();
 }
 
 /// `fleet-lab`, as it can be typed from here.
@@ -125,7 +134,7 @@ impl Demo<'_> {
 
     /// Runs a command in the folder that holds `hello.service`, and prints it and what it prints.
     fn type_command(&self, command: &[&str]) -> Result<()> {
-        self.prompt(command);
+        prompt(&self.name(self.at), &command.join(" "));
         let output = self.cluster.node(self.at).exec(self.in_home(command))?;
         print!("{}", output.stdout);
         eprint!("{}", output.stderr);
@@ -137,7 +146,7 @@ impl Demo<'_> {
 
     fn follow_journal(&self) -> Result<()> {
         let command = ["fleetctl", "journal", "-f", UNIT];
-        self.prompt(&command);
+        prompt(&self.name(self.at), &command.join(" "));
         let stream = self.cluster.node(self.at).spawn(self.in_home(&command))?;
         for _ in 0..6 {
             println!("{}", stream.next_line(Duration::from_secs(15))?);
@@ -184,14 +193,14 @@ impl Demo<'_> {
     fn in_home<'s>(&self, command: &[&'s str]) -> Vec<&'s str> {
         ["env", "--chdir=/root", "HOME=/root"].into_iter().chain(command.iter().copied()).collect()
     }
+}
 
-    fn prompt(&self, command: &[&str]) {
-        let line = format!("root@{}:~# {}", self.name(self.at), command.join(" "));
-        if io::stdout().is_terminal() {
-            println!("\x1b[1m{line}\x1b[0m");
-        } else {
-            println!("{line}");
-        }
+fn prompt(machine: &str, command: &str) {
+    let line = format!("root@{machine}:~# {command}");
+    if io::stdout().is_terminal() {
+        println!("\x1b[1m{line}\x1b[0m");
+    } else {
+        println!("{line}");
     }
 }
 

@@ -11,6 +11,7 @@ use crate::programs::find_program;
 
 use super::config::{self, Options};
 use super::handle::Cluster;
+use super::joined;
 
 /// The units that fleet is shipped with.
 const SHIPPED_UNITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/systemd");
@@ -24,8 +25,10 @@ const FENCE_UNITS: [&str; 2] = ["fleet-connected.target", "fleet-fence@.service"
 /// What the cluster keeps its records in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Registry {
-    /// The registry inside fleetd, on machine 1.
+    /// The registry inside fleetd, on machine 1, in plain text: the lab's network has no way out.
     Embedded,
+    /// The same with certificates: the other machines join it with a token.
+    Joined,
     /// A real etcd of one or three members, beside the machines.
     Etcd(u8),
 }
@@ -118,13 +121,22 @@ impl ClusterBuilder {
     /// Boots the machines, with fleetd starting on each; [`Cluster::wait_machines`] tells when
     /// they have found each other.
     pub fn start(self) -> Result<Cluster> {
-        let registry = self.registry;
+        self.start_showing(|_, _, _| ())
+    }
+
+    /// As [`ClusterBuilder::start`]; what a person would type to have machines join is shown: on which, the
+    /// command, and what it prints.
+    pub fn start_showing(self, show: impl FnMut(&str, &str, &str)) -> Result<Cluster> {
+        let (registry, fleetd_at_boot) = (self.registry, self.fleetd_at_boot);
         let lab = self.install()?.start_without_booting()?;
         if let Registry::Etcd(members) = registry {
             lab.etcd(members)?;
         }
         let cluster = Cluster::new(lab, registry);
         cluster.lab().boot_all()?;
+        if registry == Registry::Joined && fleetd_at_boot {
+            joined::join(&cluster, show)?;
+        }
         Ok(cluster)
     }
 
@@ -158,7 +170,8 @@ impl ClusterBuilder {
             }
         }
         for (name, text) in &units {
-            lab = if self.fleetd_at_boot {
+            // Machines that have not joined yet have nothing to start.
+            lab = if self.fleetd_at_boot && self.registry != Registry::Joined {
                 lab.enabled_unit(name, text)
             } else {
                 lab.file(FileSpec::contents(Path::new("/etc/systemd/system").join(name), text.as_str()))

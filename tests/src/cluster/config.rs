@@ -9,6 +9,9 @@ use super::builder::Registry;
 /// The machine that carries the embedded registry.
 pub(crate) const REGISTRY_MACHINE: u8 = 1;
 
+/// Where machines that join find their token.
+pub(crate) const TOKEN_FILE: &str = "/etc/fleet/token";
+
 /// Options of `fleet.conf`, by name.
 pub(crate) type Options = BTreeMap<String, String>;
 
@@ -20,12 +23,14 @@ pub(crate) fn basics(registry: Registry, machine: u8) -> Options {
     set("public_ip", node_ip(machine).to_string());
     let registry_address = format!("{}:2379", node_ip(REGISTRY_MACHINE));
     match registry {
-        Registry::Embedded if machine == REGISTRY_MACHINE => {
+        Registry::Embedded | Registry::Joined if machine == REGISTRY_MACHINE => {
             set("registry", "embedded".to_owned());
             set("registry_listen", registry_address);
-            // The lab's network has no way out.
-            set("registry_insecure", "true".to_owned());
+            if registry == Registry::Embedded {
+                set("registry_insecure", "true".to_owned());
+            }
         }
+        Registry::Joined => set("registry_join", TOKEN_FILE.to_owned()),
         Registry::Embedded => {
             set("etcd_servers", format!("http://{registry_address}"));
         }
@@ -51,6 +56,7 @@ mod tests {
             render(&basics(Registry::Embedded, 1)),
             "public_ip=192.0.2.1\nregistry=embedded\nregistry_insecure=true\nregistry_listen=192.0.2.1:2379\n"
         );
+        assert_eq!(render(&basics(Registry::Joined, 2)), "public_ip=192.0.2.2\nregistry_join=/etc/fleet/token\n");
         assert_eq!(render(&basics(Registry::Embedded, 2)), "etcd_servers=http://192.0.2.1:2379\npublic_ip=192.0.2.2\n");
     }
 

@@ -48,7 +48,7 @@ impl Cluster {
     pub fn etcd(&self) -> Option<Etcd<'_>> {
         match self.registry {
             Registry::Etcd(members) => Some(Etcd::of(&self.lab, members)),
-            Registry::Embedded => None,
+            Registry::Embedded | Registry::Joined => None,
         }
     }
 

@@ -2,20 +2,28 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
-use fleet_tests::cluster::Cluster;
+use anyhow::{Context, ensure};
+use fleet_tests::cluster::{Cluster, Registry};
 
 use crate::support::{Person, Watched, once, settled, throughout, until};
 
 const UNITS: [&str; 6] = ["u@1.service", "u@2.service", "u@3.service", "u@4.service", "u@5.service", "u@6.service"];
 
 /// The owner of a first cluster, with the registry on one of its machines, would lose what runs on the others when that
-/// machine is restarted or loses its power; or the cluster for good, if it did not heal afterwards.
+/// machine is restarted or loses its power; or the cluster for good, if it did not heal afterwards. The others joined it
+/// with a token, which they need once: a machine that needed it again would be lost with its next restart.
 #[test]
 fn the_registrys_machine_is_lost_and_returns() {
-    Cluster::builder().machines(3).agent_ttl("2s").run(|cluster| {
+    Cluster::builder().machines(3).registry(Registry::Joined).agent_ttl("2s").run(|cluster| {
         settled(cluster, 2, 3)?;
         let person = Person::at(cluster, 2);
+        let words = person.refused(1, "registry token")?;
+        ensure!(words.contains("the registry does not run on this machine"), "{words}");
+        for machine in [2, 3] {
+            cluster.node(machine).exec(["rm", "/etc/fleet/token"])?.ok()?;
+            cluster.node(machine).exec(["systemctl", "restart", "fleet"])?.ok()?;
+        }
+        settled(cluster, 2, 3)?;
         let watched = Watched::start(cluster, 2, &UNITS)?;
         let carrier = cluster.node(1);
         let lost = watched.on(1)?;

@@ -7,16 +7,23 @@ use etcd_client::proto::{
     PbPutResponse, PbRangeRequest, PbRangeResponse, PbRangeStreamResponse, PbResponseHeader, PbTxnRequest,
     PbTxnResponse,
 };
+use fleet_units::MachineId;
 use futures::Stream;
 use tonic::codegen::async_trait;
 use tonic::{Request, Response, Status};
 
+use super::gate::machine_of;
 use super::{Service, mismatched, refuse, unsupported};
 use crate::store::{self, Operation, OperationResponse, ResponseBody, TxnRequest};
 use crate::wire;
 
 impl Service {
-    async fn txn(&self, request: TxnRequest) -> Result<(PbResponseHeader, store::TxnResponse), Status> {
+    async fn txn(
+        &self,
+        machine: Option<&MachineId>,
+        request: TxnRequest,
+    ) -> Result<(PbResponseHeader, store::TxnResponse), Status> {
+        self.permit(machine, &request)?;
         match self.call(store::Request::Txn(request)).await? {
             (header, ResponseBody::Txn(txn)) => Ok((header, txn)),
             (_, body) => Err(mismatched(&body)),
@@ -24,9 +31,13 @@ impl Service {
     }
 
     /// Carries out a single operation.
-    async fn operation(&self, operation: Operation) -> Result<(PbResponseHeader, OperationResponse), Status> {
+    async fn operation(
+        &self,
+        machine: Option<&MachineId>,
+        operation: Operation,
+    ) -> Result<(PbResponseHeader, OperationResponse), Status> {
         let request = TxnRequest { success: vec![operation], ..TxnRequest::default() };
-        let (header, mut txn) = self.txn(request).await?;
+        let (header, mut txn) = self.txn(machine, request).await?;
         let response = txn.responses.pop().ok_or_else(|| Status::internal("an operation has no outcome"))?;
         Ok((header, response))
     }
@@ -53,22 +64,25 @@ impl PbKvService for Service {
     }
 
     async fn put(&self, request: Request<PbPutRequest>) -> Result<Response<PbPutResponse>, Status> {
-        match self.operation(Operation::Put(request.into_inner().into())).await? {
+        let machine = machine_of(request.extensions()).cloned();
+        match self.operation(machine.as_ref(), Operation::Put(request.into_inner().into())).await? {
             (header, OperationResponse::Put(put)) => Ok(Response::new(wire::put_response(header, put))),
             (_, response) => Err(other(&response)),
         }
     }
 
     async fn delete_range(&self, request: Request<PbDeleteRequest>) -> Result<Response<PbDeleteResponse>, Status> {
-        match self.operation(Operation::Delete(request.into_inner().into())).await? {
+        let machine = machine_of(request.extensions()).cloned();
+        match self.operation(machine.as_ref(), Operation::Delete(request.into_inner().into())).await? {
             (header, OperationResponse::Delete(delete)) => Ok(Response::new(wire::delete_response(header, delete))),
             (_, response) => Err(other(&response)),
         }
     }
 
     async fn txn(&self, request: Request<PbTxnRequest>) -> Result<Response<PbTxnResponse>, Status> {
+        let machine = machine_of(request.extensions()).cloned();
         let request = request.into_inner().try_into().map_err(refuse)?;
-        let (header, txn) = Service::txn(self, request).await?;
+        let (header, txn) = Service::txn(self, machine.as_ref(), request).await?;
         Ok(Response::new(wire::txn_response(header, txn)))
     }
 

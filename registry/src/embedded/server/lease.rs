@@ -7,10 +7,12 @@ use etcd_client::proto::{
     PbLeaseLeasesResponse, PbLeaseRevokeRequest, PbLeaseRevokeResponse, PbLeaseService, PbLeaseStatus,
     PbLeaseTimeToLiveRequest, PbLeaseTimeToLiveResponse,
 };
+use fleet_units::MachineId;
 use futures::{Stream, stream};
 use tonic::codegen::async_trait;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::gate::machine_of;
 use super::{Service, mismatched, stopped};
 use crate::store::{self, ResponseBody};
 use crate::wire;
@@ -21,9 +23,11 @@ impl PbLeaseService for Service {
         &self,
         request: Request<PbLeaseGrantRequest>,
     ) -> Result<Response<PbLeaseGrantResponse>, Status> {
+        let machine = machine_of(request.extensions()).cloned();
         let PbLeaseGrantRequest { ttl, id } = request.into_inner();
         match self.call(store::Request::LeaseGrant { ttl, id }).await? {
             (header, ResponseBody::LeaseGrant { id, ttl }) => {
+                self.granted(id, machine.as_ref()).await?;
                 let error = String::new();
                 Ok(Response::new(PbLeaseGrantResponse { header: Some(header), id, ttl, error }))
             }
@@ -35,7 +39,10 @@ impl PbLeaseService for Service {
         &self,
         request: Request<PbLeaseRevokeRequest>,
     ) -> Result<Response<PbLeaseRevokeResponse>, Status> {
-        let (header, _) = self.call(store::Request::LeaseRevoke { id: request.into_inner().id }).await?;
+        let machine = machine_of(request.extensions()).cloned();
+        let id = request.into_inner().id;
+        self.own_lease(id, machine.as_ref()).await?;
+        let (header, _) = self.call(store::Request::LeaseRevoke { id }).await?;
         Ok(Response::new(PbLeaseRevokeResponse { header: Some(header) }))
     }
 
@@ -45,17 +52,19 @@ impl PbLeaseService for Service {
         &self,
         request: Request<Streaming<PbLeaseKeepAliveRequest>>,
     ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
-        let answers = stream::unfold((self.clone(), request.into_inner()), |(mut service, mut requests)| async move {
+        let machine = machine_of(request.extensions()).cloned();
+        let begin = (self.clone(), machine, request.into_inner());
+        let answers = stream::unfold(begin, |(mut service, machine, mut requests)| async move {
             let request = tokio::select! {
                 request = requests.message() => request,
                 _ = service.stopping.changed() => Err(stopped()),
             };
             let answer = match request {
-                Ok(Some(PbLeaseKeepAliveRequest { id })) => service.renew(id).await,
+                Ok(Some(PbLeaseKeepAliveRequest { id })) => service.renew(machine.as_ref(), id).await,
                 Ok(None) => return None,
                 Err(status) => Err(status),
             };
-            Some((answer, (service, requests)))
+            Some((answer, (service, machine, requests)))
         });
         Ok(Response::new(Box::pin(answers)))
     }
@@ -83,7 +92,8 @@ impl PbLeaseService for Service {
 }
 
 impl Service {
-    async fn renew(&self, id: i64) -> Result<PbLeaseKeepAliveResponse, Status> {
+    async fn renew(&self, machine: Option<&MachineId>, id: i64) -> Result<PbLeaseKeepAliveResponse, Status> {
+        self.own_lease(id, machine).await?;
         match self.call(store::Request::LeaseKeepAlive { id }).await? {
             (header, ResponseBody::LeaseKeepAlive { id, ttl }) => Ok(wire::keep_alive_response(header, id, ttl)),
             (_, body) => Err(mismatched(&body)),

@@ -4,20 +4,26 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use etcd_client::proto::{PbClusterServer, PbKvServer, PbLeaseServer, PbMaintenanceServer, PbWatchServer};
 use futures::TryStreamExt;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
 use tonic::transport::server::{Router, TcpIncoming};
+use tower::layer::util::{Identity, Stack};
 
 use super::Service;
 use super::absent::{Auth, Election, Lock};
 use super::authority::Mended;
+use super::gate::GateLayer;
+use super::lease_owners::LeaseOwners;
+use super::membership::Membership;
+use super::secure::Secure;
 use crate::embedded::error::EmbeddedError;
 use crate::embedded::handle::Embedded;
 use crate::embedded::holder;
@@ -36,13 +42,33 @@ const GRACE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct ServeHandle {
     address: Listen,
+    secure: bool,
     stop: Option<oneshot::Sender<()>>,
     /// Its end ends the streams.
     streams: Option<watch::Sender<()>>,
     task: JoinHandle<()>,
+    /// What serves it, and ends with it.
+    _helpers: JoinSet<()>,
 }
 
 impl ServeHandle {
+    pub(super) fn new(
+        address: Listen,
+        secure: bool,
+        stop: oneshot::Sender<()>,
+        streams: watch::Sender<()>,
+        task: JoinHandle<()>,
+        helpers: JoinSet<()>,
+    ) -> Self {
+        Self { address, secure, stop: Some(stop), streams: Some(streams), task, _helpers: helpers }
+    }
+
+    /// Whether those alone are served who have a certificate.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.secure
+    }
+
     /// Where it listens: with the port that was given to it, if any would do.
     #[must_use]
     pub fn address(&self) -> &Listen {
@@ -92,24 +118,39 @@ impl Embedded {
                 let address = Listen::Tcp(address);
                 // Without it every small answer waits for the client's delayed acknowledgement.
                 let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).map_ok(Mended::new);
-                let router = self.router(&address, stopping);
+                let router = self.router(address.to_string(), stopping, None);
                 (address, tokio::spawn(finish(router.serve_with_incoming_shutdown(incoming, stopped))))
             }
             Listen::Unix(path) => {
                 let incoming = UnixListenerStream::new(bind_unix(path)?).map_ok(Mended::new);
                 let address = Listen::Unix(path.clone());
-                let router = self.router(&address, stopping);
+                let router = self.router(address.to_string(), stopping, None);
                 (address, tokio::spawn(finish(router.serve_with_incoming_shutdown(incoming, stopped))))
             }
         };
-        Ok(ServeHandle { address, stop: Some(stop), streams: Some(streams), task })
+        Ok(ServeHandle::new(address, false, stop, streams, task, JoinSet::new()))
     }
 
-    fn router(&self, address: &Listen, stopping: watch::Receiver<()>) -> Router {
-        let service = Service { registry: self.clone(), client_url: address.to_string(), stopping };
+    pub(super) fn router(
+        &self,
+        client_url: String,
+        stopping: watch::Receiver<()>,
+        secure: Option<Secure>,
+    ) -> Router<Stack<GateLayer, Identity>> {
+        let service = Service {
+            registry: self.clone(),
+            client_url,
+            stopping,
+            root: secure.as_ref().map(|secure| secure.root.clone()).unwrap_or_default(),
+            lease_owners: Arc::<LeaseOwners>::default(),
+        };
+        let membership =
+            secure.map(|secure| Membership { service: service.clone(), authority: Arc::clone(&secure.authority) });
         Server::builder()
             .http2_keepalive_interval(Some(PROBE_INTERVAL))
             .http2_keepalive_timeout(Some(PROBE_INTERVAL))
+            .layer(GateLayer { closed: membership.is_some() })
+            .add_optional_service(membership)
             .add_service(PbKvServer::new(service.clone()).max_decoding_message_size(MAX_REQUEST_BYTES))
             .add_service(PbWatchServer::new(service.clone()))
             .add_service(PbLeaseServer::new(service.clone()))
@@ -121,13 +162,13 @@ impl Embedded {
     }
 }
 
-async fn finish(serving: impl Future<Output = Result<(), tonic::transport::Error>>) {
+pub(super) async fn finish(serving: impl Future<Output = Result<(), tonic::transport::Error>>) {
     if let Err(error) = serving.await {
         tracing::error!(%error, "the embedded registry has stopped listening");
     }
 }
 
-fn refused_tcp(address: std::net::SocketAddr, source: io::Error) -> EmbeddedError {
+pub(super) fn refused_tcp(address: std::net::SocketAddr, source: io::Error) -> EmbeddedError {
     if source.kind() == io::ErrorKind::AddrInUse {
         return EmbeddedError::AddressTaken { address: address.to_string(), holder: holder::of_port(address.port()) };
     }
