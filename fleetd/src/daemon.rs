@@ -87,7 +87,8 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
     if config.registry.embedded || config.registry.join.is_some() {
         return Ok(());
     }
-    runtime()?.block_on(async { Ok(drop(EtcdStore::connect(etcd_config(&config.etcd))?)) })
+    runtime()?.block_on(async { EtcdStore::connect(etcd_config(&config.etcd)).map(drop) })?;
+    Ok(())
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

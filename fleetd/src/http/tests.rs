@@ -6,6 +6,7 @@ mod join;
 mod journal;
 mod load;
 mod operate;
+mod token;
 mod unreadable;
 mod v1;
 mod v2;
@@ -174,6 +175,10 @@ impl Served {
     }
 
     async fn with(limits: Limits) -> Self {
+        Self::serve(limits, Inviter::Elsewhere).await
+    }
+
+    async fn serve(limits: Limits, inviter: Inviter) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("fleet.sock");
         let store = Switched { store: MemoryStore::new(1), up: watch::Sender::new(true) };
@@ -197,7 +202,7 @@ impl Served {
             peers: Peers::new(Arc::new(identity)),
             local,
             registry: Arc::new(Unasked),
-            inviter: Inviter::Elsewhere,
+            inviter,
             token_limit: 3,
             counts: Arc::new(Counts::new(counts, None)),
         };

@@ -30,7 +30,9 @@ pub(crate) fn basics(registry: Registry, machine: u8) -> Options {
                 set("registry_insecure", "true".to_owned());
             }
         }
-        Registry::Joined => set("registry_join", TOKEN_FILE.to_owned()),
+        Registry::Joined => {
+            set("registry_join", TOKEN_FILE.to_owned());
+        }
         Registry::Embedded => {
             set("etcd_servers", format!("http://{registry_address}"));
         }

@@ -100,7 +100,7 @@ impl Writer<'_> {
 
     fn is_left_behind(&self, key: &[u8], owner: &str, absent: &[&str]) -> bool {
         let section = |section: &&str| key.starts_with(format!("{}{section}", self.root).as_bytes());
-        absent.contains(&owner) && LEFT_BEHIND.iter().any(|left| section(left))
+        absent.contains(&owner) && LEFT_BEHIND.iter().any(section)
     }
 
     fn not_its_own(&self, owner: &str) -> String {
