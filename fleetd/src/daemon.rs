@@ -157,13 +157,7 @@ async fn daemon(
         Reloader { read, facts: facts.clone(), agent: agent.control(), etcd: configured.then(|| etcd.clone()) };
     let embedded = registry.as_ref().map(Registry::embedded);
     let archive = Archive::new(etcd.clone(), layout.clone(), config.state_directory.clone(), embedded);
-    let health = RegistryHealth {
-        store: etcd,
-        endpoints,
-        embedded: registry.is_some(),
-        reach: reach.clone(),
-        archive,
-    };
+    let health = RegistryHealth { store: etcd, endpoints, embedded: registry.is_some(), reach: reach.clone(), archive };
     let cluster_config = ClusterConfig { layout: layout.clone(), timeout, seed, advice: Some(advice) };
     let fresh = reach.clone();
     let engine = (!config.disable_engine).then(|| start_engine(&config, &facts, &layout, seed, &store, &session));

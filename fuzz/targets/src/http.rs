@@ -20,7 +20,7 @@ use fleet_registry::{Key, Layout, Store};
 use fleet_units::{MachineId, UnitName};
 use fleetd::cluster::{Change, Cluster, ClusterConfig};
 use fleetd::counts::Counts;
-use fleetd::http::{Api, Caller, Health, Limits, attend, router};
+use fleetd::http::{Api, Caller, Health, Inviter, Limits, attend, router};
 use fleetd::local::{JournalRequest, JournalStream, Local, Member, UnitTools};
 use fleetd::peers::{Identity, Members, Peers, Porter, ask};
 use futures::future::BoxFuture;
@@ -55,6 +55,7 @@ pub(crate) fn api(data: &[u8]) {
             peers: Peers::new(Arc::clone(identity())),
             local: local(),
             registry: Arc::new(Silent),
+            inviter: Inviter::Elsewhere,
             token_limit: 3,
             counts: Arc::new(Counts::new(Arc::default(), None)),
         };
