@@ -13,6 +13,8 @@ pub struct EmbeddedConfig {
     pub history_bytes: u64,
     /// How often history is looked through for what can go.
     pub compaction_interval: Duration,
+    /// Past so many bytes on the disk writes are refused, as by etcd's `--quota-backend-bytes`.
+    pub quota_bytes: u64,
     /// How often an idle watcher that asked for it is told the revision.
     pub progress_interval: Duration,
 }
@@ -24,6 +26,7 @@ impl Default for EmbeddedConfig {
             history_age: Duration::from_secs(3600),
             history_bytes: 64 * 1024 * 1024,
             compaction_interval: Duration::from_secs(60),
+            quota_bytes: 2 * 1024 * 1024 * 1024,
             progress_interval: Duration::from_secs(60),
         }
     }

@@ -117,6 +117,13 @@ impl Disk {
         std::fs::metadata(&self.path).map_or(0, |metadata| metadata.len())
     }
 
+    /// What it takes on the disk: it may have holes.
+    pub(super) fn taken(&self) -> u64 {
+        use std::os::unix::fs::MetadataExt;
+        const BLOCK_BYTES: u64 = 512;
+        std::fs::metadata(&self.path).map_or(0, |metadata| metadata.blocks() * BLOCK_BYTES)
+    }
+
     /// Writes changes and waits until they are safe.
     pub(super) fn commit(&self, changes: &[Change], revision: i64) -> Result<(), CommitError> {
         let write = || -> Result<(), redb::Error> {

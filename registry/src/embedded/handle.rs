@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::config::EmbeddedConfig;
 use super::error::EmbeddedError;
 use super::streams::{Delivery, STREAM_DEPTH, StreamId};
-use super::writer::{Hash, Job, Reply, Status, Writer, stopped};
+use super::writer::{AlarmAction, Hash, Job, Reply, Status, Writer, stopped};
 use crate::memory::Saved;
 use crate::store::{Header, Request, Response, StoreError};
 
@@ -66,6 +66,11 @@ impl Embedded {
     /// It is closed.
     pub async fn snapshot(&self) -> Result<Saved, StoreError> {
         self.ask(Job::Snapshot).await
+    }
+
+    /// Does something about the alarm. Returns whether it is, or was, on.
+    pub(super) async fn alarm(&self, action: AlarmAction) -> Result<(Header, bool), StoreError> {
+        self.ask(|reply| Job::Alarm(action, reply)).await
     }
 
     pub(super) async fn defragment(&self) -> Result<Header, StoreError> {

@@ -1,6 +1,7 @@
 //! The thread that owns the store's state.
 
 mod history;
+mod space;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +10,8 @@ use std::thread;
 
 use tokio::sync::{mpsc, oneshot};
 
-use self::history::History;
+pub(super) use self::history::History;
+use self::space::Space;
 use super::config::EmbeddedConfig;
 use super::disk::Disk;
 use super::error::EmbeddedError;
@@ -41,6 +43,8 @@ pub(super) enum Job {
     Snapshot(Reply<Saved>),
     /// Puts this in the place of all that there is.
     Replace(Saved, oneshot::Sender<Result<Restored, EmbeddedError>>),
+    /// Does something about the NOSPACE alarm, and says whether it is on, or was.
+    Alarm(AlarmAction, Reply<(Header, bool)>),
     /// Gives free space of the file back.
     Defragment(Reply<Header>),
     OpenStream(StreamId, mpsc::Sender<Delivery>, Arc<AtomicBool>),
@@ -53,11 +57,21 @@ pub(super) enum Job {
     Stop(oneshot::Sender<()>),
 }
 
+/// What to do about the NOSPACE alarm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AlarmAction {
+    Look,
+    Raise,
+    Disarm,
+}
+
 /// How the store is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Status {
     pub(super) header: Header,
     pub(super) file_bytes: u64,
+    /// There is no room.
+    pub(super) alarmed: bool,
 }
 
 /// A hash of the store.
@@ -76,6 +90,7 @@ pub(super) struct Writer {
     disk: Option<Disk>,
     streams: Streams,
     history: History,
+    space: Space,
     config: EmbeddedConfig,
     /// Why the file could not be written the last time, said once.
     failing: Option<String>,
@@ -101,6 +116,7 @@ impl Writer {
             disk: Some(disk),
             streams: Streams::default(),
             history,
+            space: Space::new(config.quota_bytes),
             config,
             failing: None,
             _lock: lock,
@@ -144,9 +160,11 @@ impl Writer {
         let mut answers = Vec::new();
         let mut others = Vec::new();
         self.memory.expire(now);
+        // Once for all of them: a batch may overshoot a little, as it may in etcd.
+        let taken = self.disk.as_ref().map_or(0, Disk::taken);
         for job in batch.drain(..) {
             match job {
-                Job::Call(request, reply) => answers.push((self.memory.apply(now, request), reply)),
+                Job::Call(request, reply) => answers.push((self.apply(now, request, taken), reply)),
                 job => others.push(job),
             }
         }
@@ -170,6 +188,11 @@ impl Writer {
         others.into_iter().find_map(|job| self.attend(job))
     }
 
+    fn apply(&mut self, now: Mono, request: Request, taken: u64) -> Result<Response, StoreError> {
+        self.space.admit(&request, taken)?;
+        self.memory.apply(now, request)
+    }
+
     /// Everything that changes no keys.
     fn attend(&mut self, job: Job) -> Option<oneshot::Sender<()>> {
         let memory = &mut self.memory;
@@ -177,7 +200,8 @@ impl Writer {
             Job::Call(_, reply) => drop(reply),
             Job::Status(reply) => {
                 let file_bytes = self.disk.as_ref().map_or(0, Disk::size);
-                let _ = reply.send(Ok(Status { header: memory.header(), file_bytes }));
+                let _ =
+                    reply.send(Ok(Status { header: memory.header(), file_bytes, alarmed: self.space.is_alarmed() }));
             }
             Job::Hash(revision, reply) => {
                 let (header, compact_revision) = (memory.header(), memory.compact_revision());
@@ -188,6 +212,17 @@ impl Writer {
             }
             Job::Replace(saved, reply) => {
                 let _ = reply.send(self.replace(saved));
+            }
+            Job::Alarm(action, reply) => {
+                let on = match action {
+                    AlarmAction::Look => self.space.is_alarmed(),
+                    AlarmAction::Raise => {
+                        self.space.raise();
+                        true
+                    }
+                    AlarmAction::Disarm => self.space.disarm(),
+                };
+                let _ = reply.send(Ok((memory.header(), on)));
             }
             Job::Defragment(reply) => {
                 let _ = reply.send(self.defragment());
@@ -211,6 +246,7 @@ impl Writer {
         }
         let Some(disk) = &self.disk else { return Err(stopped()) };
         let Err(error) = disk.commit(&changes, self.memory.header().revision) else {
+            self.space.written();
             if self.failing.take().is_some() {
                 tracing::info!("the registry's file {} is written again", disk.path().display());
             }
@@ -249,6 +285,9 @@ impl Writer {
     /// The disk did not take what memory already has: memory goes back to what the disk has.
     fn go_back(&mut self, now: Mono, full: bool) -> StoreError {
         let Some(path) = self.disk.take().map(|disk| disk.path().to_owned()) else { return stopped() };
+        if full {
+            self.space.disk_is_full();
+        }
         let reopened = random().and_then(|seed| Disk::reopen(path, now, seed));
         match reopened {
             Ok((disk, memory)) => {
@@ -257,7 +296,7 @@ impl Writer {
                 self.disk = Some(disk);
                 self.memory.go_back_to(memory);
                 match (full, lost) {
-                    (true, true) => StoreError::new(ErrorKind::NoSpace, "etcdserver: mvcc: database space exceeded"),
+                    (true, true) => space::exceeded(),
                     _ => StoreError::new(ErrorKind::Unknown, "the registry's disk failed: see its log"),
                 }
             }

@@ -9,6 +9,7 @@ mod etcdctl;
 mod failover;
 mod harness;
 mod process;
+mod quota;
 mod refusals;
 mod side_by_side;
 mod snapshots;

@@ -1,5 +1,6 @@
 //! Power loss at every write of a run: what was acknowledged is there, and nothing is half there.
 
+mod churn;
 mod power;
 
 use std::collections::BTreeMap;

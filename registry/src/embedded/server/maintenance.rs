@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use etcd_client::proto::{
-    PbAlarmRequest, PbAlarmResponse, PbDefragmentRequest, PbDefragmentResponse, PbDowngradeRequest,
+    PbAlarmMember, PbAlarmRequest, PbAlarmResponse, PbDefragmentRequest, PbDefragmentResponse, PbDowngradeRequest,
     PbDowngradeResponse, PbHashKvRequest, PbHashKvResponse, PbHashRequest, PbHashResponse, PbMaintenanceService,
     PbMoveLeaderRequest, PbMoveLeaderResponse, PbSnapshotRequest, PbSnapshotResponse, PbStatusRequest,
     PbStatusResponse,
@@ -13,24 +13,36 @@ use tonic::codegen::async_trait;
 use tonic::{Request, Response, Status};
 
 use super::{Service, refuse, unsupported};
+use crate::embedded::writer::AlarmAction;
 use crate::snapshot::SnapshotFile;
 use crate::wire;
 
 /// The version of etcd whose protocol is served: clients choose by it what they may ask for.
 const PROTOCOL_VERSION: &str = "3.4.0";
 
-/// Lists alarms.
+/// What an alarm request asks for.
 const GET: i32 = 0;
+const ACTIVATE: i32 = 1;
+const DEACTIVATE: i32 = 2;
+/// Kinds of alarms.
+const ANY: i32 = 0;
+const NO_SPACE: i32 = 1;
 
 #[async_trait]
 impl PbMaintenanceService for Service {
     async fn alarm(&self, request: Request<PbAlarmRequest>) -> Result<Response<PbAlarmResponse>, Status> {
-        if request.into_inner().action != GET {
-            return Err(unsupported("setting alarms"));
+        let PbAlarmRequest { action, alarm, .. } = request.into_inner();
+        let no_space = alarm == NO_SPACE || (action != ACTIVATE && alarm == ANY);
+        let (header, on) = match action {
+            GET => self.registry.alarm(AlarmAction::Look).await,
+            ACTIVATE if no_space => self.registry.alarm(AlarmAction::Raise).await,
+            DEACTIVATE if no_space => self.registry.alarm(AlarmAction::Disarm).await,
+            _ => return Err(unsupported("an alarm of another kind")),
         }
-        let status = self.registry.status().await.map_err(refuse)?;
-        // A full disk refuses writes as they come; there is no alarm that stays.
-        Ok(Response::new(PbAlarmResponse { header: Some(wire::header(status.header)), alarms: Vec::new() }))
+        .map_err(refuse)?;
+        let member = PbAlarmMember { member_id: header.member_id, alarm: NO_SPACE };
+        let alarms = if on && no_space { vec![member] } else { Vec::new() };
+        Ok(Response::new(PbAlarmResponse { header: Some(wire::header(header)), alarms }))
     }
 
     async fn status(&self, _: Request<PbStatusRequest>) -> Result<Response<PbStatusResponse>, Status> {
@@ -46,6 +58,11 @@ impl PbMaintenanceService for Service {
             raft_index: index,
             raft_applied_index: index,
             raft_term: status.header.raft_term,
+            errors: status
+                .alarmed
+                .then(|| format!("memberID:{} alarm:NOSPACE ", status.header.member_id))
+                .into_iter()
+                .collect(),
             ..PbStatusResponse::default()
         }))
     }

@@ -18,7 +18,7 @@ struct Mark {
 
 /// Marks along the way, and when to look at them next.
 #[derive(Debug)]
-pub(super) struct History {
+pub(in crate::embedded) struct History {
     revisions: i64,
     age: Duration,
     bytes: u64,
@@ -29,7 +29,7 @@ pub(super) struct History {
 }
 
 impl History {
-    pub(super) fn new(config: &EmbeddedConfig, now: Mono, memory: &Memory) -> Self {
+    pub(in crate::embedded) fn new(config: &EmbeddedConfig, now: Mono, memory: &Memory) -> Self {
         let mark = Mark { time: now, revision: memory.header().revision, bytes: 0 };
         Self {
             revisions: config.history_revisions.max(1),
@@ -43,12 +43,12 @@ impl History {
     }
 
     /// When to look next.
-    pub(super) fn due(&self) -> Mono {
+    pub(in crate::embedded) fn due(&self) -> Mono {
         self.due
     }
 
     /// Takes note of a commit.
-    pub(super) fn note(&mut self, now: Mono, revision: i64, changes: &[Change]) {
+    pub(in crate::embedded) fn note(&mut self, now: Mono, revision: i64, changes: &[Change]) {
         let size = |change: &Change| match change {
             Change::Version(version) => version.kv.key.len() + version.kv.value.len(),
             _ => 0,
@@ -62,7 +62,7 @@ impl History {
     }
 
     /// The revision below which history can go, when it is time to look.
-    pub(super) fn compaction(&mut self, now: Mono, revision: i64) -> Option<i64> {
+    pub(in crate::embedded) fn compaction(&mut self, now: Mono, revision: i64) -> Option<i64> {
         if now < self.due {
             return None;
         }
