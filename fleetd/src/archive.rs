@@ -1,6 +1,7 @@
 //! Copies of the registry: handed out, taken in, looked at, and put in the registry's place.
 
 mod effects;
+mod migrate;
 mod offline;
 mod upload;
 
@@ -21,6 +22,7 @@ use futures::Stream;
 use effects::{effects, view_of};
 use upload::Upload;
 
+pub use migrate::{Destination, MigrateArguments, migrate};
 pub use offline::restore_offline;
 pub use upload::UploadError;
 

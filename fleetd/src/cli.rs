@@ -1,11 +1,14 @@
 //! The command line: every option of the configuration as a flag, and a few words besides.
 
+mod migrate;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
+use crate::archive::MigrateArguments;
 use crate::config::{self, Config, ListenAddress, OPTIONS, Raw, Sources};
 
 /// What fleetd was asked to do.
@@ -17,6 +20,8 @@ pub enum Invocation {
     Check(RunArguments),
     /// Serve the embedded registry alone.
     Registry(RegistryArguments),
+    /// Move the registry to etcd, or back.
+    Migrate(MigrateArguments),
     /// Make a registry of a snapshot.
     Restore(RestoreArguments),
     /// Print the version.
@@ -152,6 +157,7 @@ fn command() -> Command {
                 )
                 .arg(data_dir())
                 .args_conflicts_with_subcommands(true)
+                .subcommand(migrate::command())
                 .subcommand(
                     Command::new("restore")
                         .about("Make a registry of a snapshot, while no fleetd has it open; fleetctl does it while one runs")
@@ -212,6 +218,10 @@ fn run_arguments(matches: &ArgMatches) -> RunArguments {
 }
 
 fn registry(matches: &ArgMatches) -> Result<Invocation, Refusal> {
+    if let Some(("migrate", matches)) = matches.subcommand() {
+        let missing = || Refusal { message: "fleetd registry migrate: --to is needed\n".to_owned(), code: 2 };
+        return migrate::read(matches).map(Invocation::Migrate).ok_or_else(missing);
+    }
     if let Some(("restore", matches)) = matches.subcommand() {
         let missing = || Refusal { message: "fleetd registry restore: FILE is needed\n".to_owned(), code: 2 };
         let path = |name| matches.get_one::<PathBuf>(name).cloned().ok_or_else(missing);
@@ -275,6 +285,11 @@ mod tests {
         let words = ["registry", "restore", "/s", "--data-dir", "/d", "--replace"];
         assert_eq!(parsed(&words), Ok(Invocation::Restore(restore)));
         assert_eq!(parsed(&["registry", "restore"]).unwrap_err().code, 2);
+        let Ok(Invocation::Migrate(migrate)) = parsed(&["registry", "migrate", "--to", "embedded"]) else {
+            panic!("no migration");
+        };
+        assert_eq!((migrate.to, migrate.service.as_str()), (crate::archive::Destination::Embedded, "fleet.service"));
+        assert_eq!(parsed(&["registry", "migrate", "--to", "nowhere"]).unwrap_err().code, 2);
     }
 
     #[test]

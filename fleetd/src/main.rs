@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         }
         Invocation::Check(arguments) => check(&arguments),
         Invocation::Registry(arguments) => daemon::run_registry(&arguments),
+        Invocation::Migrate(arguments) => archive::migrate(&arguments).map(|done| print(&done)),
         Invocation::Restore(arguments) => restore(&arguments),
         Invocation::Run(arguments) => daemon::run(&arguments),
     };

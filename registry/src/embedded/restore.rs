@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::oneshot;
 
-use super::disk::{self, FILE, MARKER};
+use super::disk::{self, Disk, FILE, MARKER};
 use super::error::EmbeddedError;
 use super::files;
 use super::handle::Embedded;
 use super::lock::DirLock;
 use super::writer::{Job, random};
 use crate::memory::{Memory, Saved};
+use crate::shell::boot_now;
 
 /// What a restore has made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +40,32 @@ impl Embedded {
             return Err(EmbeddedError::There { dir: dir.to_owned() });
         }
         install(dir, saved)
+    }
+
+    /// All that the registry of a directory holds, while nobody has it open.
+    ///
+    /// # Errors
+    ///
+    /// A process has it open, or it cannot be read.
+    pub fn export(dir: &Path) -> Result<Saved, EmbeddedError> {
+        let _lock = DirLock::take(dir)?;
+        let (_, memory) = Disk::reopen(dir.join(FILE), boot_now().mono, 0)?;
+        Ok(memory.saved())
+    }
+
+    /// Puts the registry of a directory aside, because another has taken over. It is not opened by mistake: the directory
+    /// remembers that there was one.
+    ///
+    /// # Errors
+    ///
+    /// A process has it open, or it cannot be renamed.
+    pub fn retire(dir: &Path) -> Result<(), EmbeddedError> {
+        let _lock = DirLock::take(dir)?;
+        let file = dir.join(FILE);
+        let id = std::fs::read_to_string(dir.join(MARKER)).map_err(EmbeddedError::io("read", dir.join(MARKER)))?;
+        let aside = dir.join(format!("{FILE}.moved-{}", id.trim()));
+        std::fs::rename(&file, aside).map_err(EmbeddedError::io("rename", &file))?;
+        files::sync_dir(dir)
     }
 
     /// Puts what a snapshot holds in the place of all that there is, as [`Embedded::restore`] does. Watches end, and

@@ -18,6 +18,7 @@ mod host;
 mod hung_stops;
 mod join;
 mod killed;
+mod migrate;
 mod moves;
 mod network;
 mod operators;

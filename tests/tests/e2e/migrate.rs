@@ -1,0 +1,60 @@
+//! The registry moves to an etcd, and back, under a cluster that runs.
+
+use anyhow::ensure;
+use fleet_tests::cluster::Cluster;
+use fleet_tests::lab::Node;
+
+use crate::support::{Person, Watched, once, settled};
+
+const KEPT: [&str; 4] = ["u@1.service", "u@2.service", "u@3.service", "u@4.service"];
+
+/// As an operator sets it up before: it listens where the registry does, and has no data yet.
+const ETCD: &str = "[Service]\nType=notify\nExecStart=/usr/bin/etcd --name one --data-dir /var/lib/leaving/data \
+    --listen-client-urls http://192.0.2.1:2379 --advertise-client-urls http://192.0.2.1:2379 \
+    --listen-peer-urls http://127.0.0.1:2380 --initial-advertise-peer-urls http://127.0.0.1:2380 \
+    --initial-cluster one=http://127.0.0.1:2380\n";
+
+fn migrate(node: Node<'_>, to: &str) -> anyhow::Result<String> {
+    let options = "--etcd-service leaving.service --etcd-data-dir /var/lib/leaving/data --etcd-name one \
+        --etcd-peer-url http://127.0.0.1:2380";
+    let words = ["fleetd", "registry", "migrate", "--to", to];
+    node.exec(words.into_iter().chain(options.split_whitespace()))?.ok()
+}
+
+/// Operators who outgrow one machine's registry would have to stop everything to move on: units run on untouched through
+/// both moves, none moves to another machine, and the cluster takes orders after each. A move that cannot be made leaves
+/// all as it was.
+#[test]
+fn the_registry_moves_to_etcd_and_back_under_running_units() {
+    Cluster::builder().machines(2).agent_ttl("2s").run(|cluster| {
+        settled(cluster, 1, 2)?;
+        let (node, person) = (cluster.node(1), Person::at(cluster, 2));
+        let kept = Watched::start(cluster, 1, &KEPT)?;
+
+        // etcd cannot start: it was not set up.
+        node.exec(["mkdir", "/var/lib/leaving"])?.ok()?;
+        let refused = migrate(node, "etcd").expect_err("there is no such unit").to_string();
+        ensure!(refused.contains("all is as it was"), "{refused}");
+        settled(cluster, 1, 2)?;
+        kept.untouched()?;
+
+        node.write_file("/etc/systemd/system/leaving.service", ETCD)?;
+        node.exec(["systemctl", "daemon-reload"])?.ok()?;
+        let said = migrate(node, "etcd")?;
+        ensure!(said.contains("each looked at"), "{said}");
+        settled(cluster, 1, 2)?;
+        person.fleetctl("start u@5.service")?;
+        once(cluster, &["u@5.service"])?;
+        kept.untouched()?;
+        let status = person.fleetctl("cluster status")?;
+        ensure!(!status.contains("embedded"), "{status}");
+
+        let said = migrate(node, "embedded")?;
+        ensure!(said.contains("each looked at"), "{said}");
+        ensure!(!node.exec(["systemctl", "is-active", "leaving.service"])?.success(), "etcd still runs");
+        settled(cluster, 1, 2)?;
+        person.fleetctl("start u@6.service")?;
+        once(cluster, &["u@5.service", "u@6.service"])?;
+        kept.untouched()
+    });
+}
