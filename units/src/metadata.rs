@@ -68,6 +68,13 @@ impl MetadataConstraints {
         Ok(Self { predicates: predicates.into_iter().collect() })
     }
 
+    /// What this and another ask together.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let predicates: BTreeSet<_> = self.predicates.iter().chain(&other.predicates).cloned().collect();
+        Self { predicates: predicates.into_iter().collect() }
+    }
+
     /// Whether a machine meets all.
     pub fn matches(&self, machine: &MachineTraits<'_>) -> bool {
         self.first_unmet(machine).is_none()

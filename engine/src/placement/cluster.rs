@@ -9,10 +9,11 @@ use fleet_units::{MachineId, UnitName};
 use super::decision::{Departure, Outcome};
 use super::facts::{MachineFacts, Presence, UnitSpec};
 use super::failures::Failures;
-use super::load::LoadIndex;
 use super::machine::Machine;
+use super::order::Orders;
 use super::patterns::Patterns;
-use super::slots::{MachineIx, Slots, UnitIx};
+use super::slots::{GroupIx, MachineIx, Slots, UnitIx};
+use super::spread::Group;
 use super::ties::Ties;
 use super::unit::Unit;
 
@@ -24,7 +25,8 @@ pub const MAX_UNITS: usize = fleet_registry::record::ScheduleRecord::MAX_UNITS;
 pub struct Cluster {
     pub(super) units: Slots<UnitIx, Unit>,
     pub(super) machines: Slots<MachineIx, Machine>,
-    pub(super) load: LoadIndex,
+    pub(super) orders: Orders,
+    pub(super) groups: Slots<GroupIx, Group>,
     pub(super) conflicts: Patterns,
     pub(super) replaces: Patterns,
     /// Who names whom in `MachineOf=`.
@@ -33,6 +35,8 @@ pub struct Cluster {
     pub(super) globals: BTreeSet<UnitIx>,
     /// Wanted units without a machine.
     pub(super) pending: BTreeSet<UnitIx>,
+    /// Those of them that wait for something that will pass by itself.
+    pub(super) waiting: BTreeSet<UnitIx>,
     /// Units that are to leave the machine where they failed, once another can take them.
     pub(super) failing: BTreeSet<UnitIx>,
     /// Units to decide about.
@@ -73,12 +77,17 @@ impl Cluster {
             None => {
                 // It is new: entered as absent, so that what follows sees a change.
                 let blank = MachineFacts { presence: Presence::Gone, ..MachineFacts::new(facts.id.clone()) };
-                self.machines.find_or_insert(facts.id.as_str(), || Machine::new(blank))
+                self.add_machine(blank)
             }
         };
-        self.unindex(machine);
+        self.count_values_of(machine, false);
+        if self.machines[machine].facts.metadata != facts.metadata {
+            self.orders.remove_values(machine, &self.machines[machine].facts);
+            self.orders.add_values(machine, &facts);
+        }
         self.machines[machine].facts = facts;
-        self.index(machine);
+        self.count_values_of(machine, true);
+        self.orders.changed(machine);
         // What it holds may not suit it any more, or may run elsewhere now.
         let held = &self.machines[machine];
         let concerned: Vec<UnitIx> = held.units.iter().chain(held.leaving.keys()).copied().collect();
@@ -90,7 +99,6 @@ impl Cluster {
     /// Forgets a machine and its schedule, after its records were deleted.
     pub fn remove_machine(&mut self, id: &MachineId) {
         let Some(machine) = self.machines.find(id.as_str()) else { return };
-        self.unindex(machine);
         let (units, leaving) = {
             let held = &self.machines[machine];
             (held.units.clone(), held.leaving.keys().copied().collect::<Vec<_>>())
@@ -100,13 +108,14 @@ impl Cluster {
             self.dirty.insert(unit);
         }
         for unit in leaving {
-            self.machines[machine].leaving.remove(&unit);
-            self.units[unit].leaving.remove(&machine);
+            self.has_left(unit, machine);
             self.dirty.insert(unit);
         }
         self.changed.remove(&machine);
         self.relies_on_loss.remove(&machine);
         self.dirty_globals.retain(|&(_, m)| m != machine);
+        self.orders.remove_values(machine, &self.machines[machine].facts);
+        self.orders.changed(machine);
         self.machines.remove(id.as_str());
         self.refresh_pending();
     }
@@ -153,7 +162,7 @@ impl Cluster {
             Some(machine) => machine,
             None => {
                 let absent = MachineFacts { presence: Presence::Held, ..MachineFacts::new(id.clone()) };
-                self.machines.find_or_insert(id.as_str(), || Machine::new(absent))
+                self.add_machine(absent)
             }
         };
         for name in units {
@@ -163,8 +172,7 @@ impl Cluster {
         }
         for (name, generation) in leaving {
             let unit = self.unit(name);
-            self.machines[machine].leaving.insert(unit, Some(generation));
-            self.units[unit].leaving.insert(machine);
+            self.leaves(unit, machine, Some(generation));
             self.dirty.insert(unit);
         }
     }
@@ -192,10 +200,9 @@ impl Cluster {
         let Some(machine) = self.machines.find(id.as_str()) else { return };
         for name in stopping {
             let unit = self.unit(name);
-            let entry = &mut self.machines[machine];
+            let entry = &self.machines[machine];
             if !entry.units.contains(&unit) && !entry.leaving.contains_key(&unit) {
-                entry.leaving.insert(unit, Some(generation));
-                self.units[unit].leaving.insert(machine);
+                self.leaves(unit, machine, Some(generation));
                 self.dirty.insert(unit);
                 self.shut_out(unit);
             }
@@ -207,8 +214,7 @@ impl Cluster {
         let gone: Vec<UnitIx> =
             leaving.iter().filter(|&(&unit, &given)| done(unit, given)).map(|(&unit, _)| unit).collect();
         for unit in gone {
-            self.machines[machine].leaving.remove(&unit);
-            self.units[unit].leaving.remove(&machine);
+            self.has_left(unit, machine);
             self.dirty.insert(unit);
             self.freed(unit, machine);
         }

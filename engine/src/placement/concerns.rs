@@ -49,12 +49,23 @@ impl Cluster {
     /// that machine.
     pub(super) fn shut_out(&mut self, unit: UnitIx) {
         let came = &self.units[unit];
-        if came.conflicts.own.is_empty() && came.conflicts.matching.is_empty() && came.replaces.own.is_empty() {
-            return;
+        if !came.conflicts.own.is_empty() || !came.conflicts.matching.is_empty() || !came.replaces.own.is_empty() {
+            let touches = |other: &UnitIx| *other != unit && self.cannot_be_beside(*other, unit);
+            let hoping: Vec<UnitIx> = self.pending.iter().copied().filter(touches).collect();
+            self.dirty.extend(hoping);
         }
-        let touches = |other: &UnitIx| *other != unit && self.cannot_be_beside(*other, unit);
-        let waiting: Vec<UnitIx> = self.pending.iter().copied().filter(touches).collect();
-        self.dirty.extend(waiting);
+        let came = &self.units[unit];
+        if !came.asks.is_nothing() || came.group.is_some() {
+            let hoping: Vec<UnitIx> =
+                self.waiting.iter().copied().filter(|&other| self.take_room_from(unit, other)).collect();
+            self.dirty.extend(hoping);
+        }
+    }
+
+    /// Whether a unit takes room that another may need, of the machine or of the number of their group.
+    fn take_room_from(&self, unit: UnitIx, other: UnitIx) -> bool {
+        let asks = |unit: UnitIx| !self.units[unit].asks.is_nothing();
+        unit != other && (asks(unit) && asks(other) || self.limit_each_other(unit, other))
     }
 
     /// Whether a unit may have to keep away from where another is.
@@ -65,7 +76,12 @@ impl Cluster {
 
     /// A unit is gone from a machine: whoever it kept away may go there now.
     pub(super) fn freed(&mut self, unit: UnitIx, machine: MachineIx) {
-        let touches = |other: &UnitIx| *other != unit && self.cannot_be_beside(*other, unit);
+        let has_room = |other: UnitIx| self.rejection_by_room(&[other], machine).is_none();
+        let touches = |other: &UnitIx| {
+            *other != unit
+                && (self.cannot_be_beside(*other, unit)
+                    || self.take_room_from(unit, *other) && (self.waiting.contains(other) || has_room(*other)))
+        };
         let waiting: Vec<UnitIx> = self.pending.union(&self.failing).copied().filter(touches).collect();
         let globals: Vec<_> = self.globals.iter().copied().filter(touches).map(|global| (global, machine)).collect();
         self.dirty.extend(waiting);

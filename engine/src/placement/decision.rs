@@ -51,6 +51,13 @@ pub enum Blocker {
         /// The unit that conflicts.
         unit: UnitName,
     },
+    /// A machine that could take it is still stopping a unit whose room it needs.
+    StillUsed {
+        /// The machine.
+        machine: MachineId,
+        /// The unit.
+        unit: UnitName,
+    },
     /// A machine that could take it is catching up.
     CatchingUp {
         /// The machine.
@@ -88,6 +95,9 @@ impl fmt::Display for Blocker {
             Self::GivingBack { unit, machine } => write!(f, "waiting for {} to give back {unit}", machine.short()),
             Self::StillStopping { machine, unit } => {
                 write!(f, "waiting for {} to stop {unit}, which conflicts", machine.short())
+            }
+            Self::StillUsed { machine, unit } => {
+                write!(f, "waiting for {} to stop {unit}, whose room it needs", machine.short())
             }
             Self::CatchingUp { machine } => write!(f, "waiting for {}, which is catching up", machine.short()),
             Self::Fencing { unit, machine, wait } => {

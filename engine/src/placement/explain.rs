@@ -8,7 +8,7 @@ use super::choice::Choice;
 use super::cluster::Cluster;
 use super::decision::Outcome;
 use super::facts::Presence;
-use super::rejection::{Rejection, plural};
+use super::rejection::Rejection;
 use super::slots::{MachineIx, UnitIx};
 
 /// What each machine would answer about a unit.
@@ -53,8 +53,7 @@ impl Alike {
     /// The reason in words that follow "1 machine" or "3 machines".
     #[must_use]
     pub fn reason(&self) -> String {
-        let example = self.example.to_string();
-        let words = if self.machines.len() == 1 { example } else { plural(&example) };
+        let words = if self.machines.len() == 1 { self.example.to_string() } else { self.example.plural() };
         match &self.member {
             Some(member) => format!("{words} (for {member}, which must be with it)"),
             None => words,
@@ -73,6 +72,7 @@ impl Explanation {
             let fresh = || Alike { example: example.clone(), member: member.clone(), machines: Vec::new() };
             let alike = by_class.entry((example.class(), member.clone())).or_insert_with(fresh);
             alike.machines.push(verdict.machine.clone());
+            alike.example.merge(example.clone());
         }
         let mut reasons: Vec<Alike> = by_class.into_values().collect();
         reasons.sort_by_key(|alike| std::cmp::Reverse(alike.machines.len()));
@@ -102,7 +102,8 @@ impl Cluster {
             } else if entry.units.contains(&unit) {
                 (self.rejection_kept(unit, machine), None)
             } else if let Some((rejection, whose)) = self.rejection_of(&together, machine) {
-                (Some(rejection), (whose != unit).then(|| self.units[whose].name.clone()))
+                let member = (whose != unit && !rejection.is_joint()).then(|| self.units[whose].name.clone());
+                (Some(rejection), member)
             } else {
                 (self.rejection_by_group(unit, machine), None)
             };

@@ -48,7 +48,7 @@ impl Cluster {
         let group = self.group_of(unit);
         let comes_along = |member: &UnitIx| *member == unit || self.follows(*member, unit, &group);
         group.iter().all(comes_along)
-            && self.candidates(&group).any(|other| other != machine && self.rejection_of(&group, other).is_none())
+            && self.machines.iter().any(|(other, _)| other != machine && self.rejection_of(&group, other).is_none())
     }
 
     /// How lately one of these failed on a machine: 0 where none did.
@@ -59,14 +59,18 @@ impl Cluster {
     }
 
     /// The best machine for units of which some have failed; none where none has.
-    pub(super) fn find_after_failures(&self, members: &[UnitIx]) -> Option<Option<(MachineIx, Choice)>> {
+    pub(super) fn find_after_failures(&mut self, members: &[UnitIx]) -> Option<Option<(MachineIx, Choice)>> {
         let failed = members.iter().find(|unit| !self.units[**unit].failures.machines.is_empty())?;
-        let able = self.candidates(members).filter(|&machine| self.rejection_of(members, machine).is_none());
+        let failed = *failed;
+        let mut walk = self.begin_walk(members);
+        let able =
+            std::iter::from_fn(|| walk.next(self)).filter(|&machine| self.rejection_of(members, machine).is_none());
         // Of those that are alike the first is taken, which is the least loaded.
         let best = able.min_by_key(|&machine| self.failed_lately(members, machine));
+        self.end_walk(walk);
         Some(best.map(|machine| {
             let why = match self.failed_lately(members, machine) {
-                0 => Choice::NotFailed { elsewhere: self.units[*failed].failures.machines.clone() },
+                0 => Choice::NotFailed { elsewhere: self.units[failed].failures.machines.clone() },
                 _ => Choice::FailedLongestAgo,
             };
             (machine, why)

@@ -14,15 +14,28 @@ use super::slots::{MachineIx, PatternIx, UnitIx};
 impl Cluster {
     /// Why a machine cannot be given a unit that it does not have.
     pub(super) fn rejection_new(&self, unit: UnitIx, machine: MachineIx) -> Option<Rejection> {
+        self.rejection_among(unit, &[unit], machine)
+    }
+
+    /// The same for a unit that comes with others; whether there is room for all is another question.
+    pub(super) fn rejection_among(&self, unit: UnitIx, members: &[UnitIx], machine: MachineIx) -> Option<Rejection> {
+        let alone = members.len() == 1;
         self.rejection_by_demands(unit, machine)
+            .or_else(|| if alone { self.rejection_by_room(members, machine) } else { None })
+            .or_else(|| self.rejection_by_number(unit, members, machine))
             .or_else(|| self.rejection_by_neighbours(unit, machine))
             .or_else(|| self.rejection_by_stopping(unit, machine))
             .or_else(|| rejection_by_state(&self.machines[machine]))
     }
 
-    /// Why a machine cannot keep a unit that it has. A machine that is catching up, cordoned or full keeps what it has.
+    /// Why a machine cannot keep a unit that it has. A machine that is catching up, cordoned or full keeps what it has, and
+    /// so does one with less capacity than its units ask for by now.
     pub(super) fn rejection_kept(&self, unit: UnitIx, machine: MachineIx) -> Option<Rejection> {
-        self.rejection_by_demands(unit, machine).or_else(|| self.rejection_by_neighbours(unit, machine)).or_else(|| {
+        let rejection = self
+            .rejection_by_demands(unit, machine)
+            .or_else(|| self.rejection_by_number_kept(unit, machine))
+            .or_else(|| self.rejection_by_neighbours(unit, machine));
+        rejection.or_else(|| {
             let drains = self.machines[machine].facts.draining && !self.units[unit].is_global();
             let failed = || self.leaves_for_failing(unit, machine).then_some(Rejection::Failed);
             drains.then_some(Rejection::Draining).or_else(failed)
@@ -118,7 +131,7 @@ impl Cluster {
         Some(Rejection::StillStopping { unit: self.units[with].name.clone() })
     }
 
-    fn first_by_name(&self, units: impl Iterator<Item = UnitIx>) -> Option<UnitIx> {
+    pub(super) fn first_by_name(&self, units: impl Iterator<Item = UnitIx>) -> Option<UnitIx> {
         units.min_by(|a, b| self.units[*a].name.cmp(&self.units[*b].name))
     }
 }

@@ -328,6 +328,7 @@ impl Cluster {
             Some(Rejection::StillStopping { unit }) => {
                 Outcome::Waiting { on: Blocker::StillStopping { machine: id, unit } }
             }
+            Some(Rejection::StillUsed { unit }) => Outcome::Waiting { on: Blocker::StillUsed { machine: id, unit } },
             at_peer => {
                 let peer = self.units[peer].name.clone();
                 let elsewhere = Rejection::GroupElsewhere { peer, machine: id };
@@ -381,8 +382,18 @@ impl Cluster {
         let mut stay: BTreeSet<UnitIx> = part.iter().copied().filter(able).collect();
         loop {
             let alone = |unit: &UnitIx| self.peers_among(*unit, part).any(|peer| !stay.contains(&peer));
-            let Some(unit) = stay.iter().copied().find(alone) else { return stay };
-            stay.remove(&unit);
+            if let Some(unit) = stay.iter().copied().find(alone) {
+                stay.remove(&unit);
+                continue;
+            }
+            // Each may have room that all who come do not have together: the latest are left out.
+            let coming: Vec<UnitIx> =
+                part.iter().copied().filter(|unit| stay.contains(unit) && !is_here(unit)).collect();
+            let crowded = coming.len() > 1 && self.rejection_of(&coming, machine).is_some();
+            match coming.last().filter(|_| crowded) {
+                Some(last) => stay.remove(last),
+                None => return stay,
+            };
         }
     }
 

@@ -7,10 +7,14 @@ use fleet_units::UnitName;
 
 use super::cluster::{Cluster, MAX_UNITS};
 use super::decision::Departure;
-use super::facts::UnitSpec;
+use super::facts::{MachineFacts, UnitSpec};
 use super::machine::{Machine, count_down, count_up};
+use super::resources::Amount;
 use super::slots::{MachineIx, UnitIx};
 use super::unit::Unit;
+
+/// Between the ranks of two machines that come one after the other, so that others find a place there.
+const RANKS_APART: u64 = 1 << 32;
 
 impl Cluster {
     /// The number of a unit, made if need be.
@@ -37,6 +41,7 @@ impl Cluster {
         let name = gone.name.clone();
         self.machine_of.went(unit, &name);
         self.pending.remove(&unit);
+        self.waiting.remove(&unit);
         self.failing.remove(&unit);
         self.globals.remove(&unit);
         self.dirty.remove(&unit);
@@ -44,19 +49,45 @@ impl Cluster {
         self.units.remove(name.as_str());
     }
 
-    /// Puts a machine into the load order, if it may be given units.
-    pub(super) fn index(&mut self, machine: MachineIx) {
-        let entry = &self.machines[machine];
-        if entry.facts.is_open() {
-            self.load.insert(&entry.key(machine), &entry.facts.metadata);
+    /// A machine that was not known, among the others by its id.
+    pub(super) fn add_machine(&mut self, facts: MachineFacts) -> MachineIx {
+        let id = facts.id.clone();
+        let machine = self.machines.find_or_insert(id.as_str(), || Machine::new(facts));
+        let (before, after) = self.machines.neighbours(id.as_str());
+        let low = before.map_or(0, |before| self.machines[before].rank);
+        let rank = match after.map(|after| self.machines[after].rank) {
+            Some(high) => low + (high - low) / 2,
+            None => low.saturating_add(RANKS_APART),
+        };
+        if rank > low && rank < u64::MAX {
+            self.machines[machine].rank = rank;
+            return machine;
+        }
+        let all: Vec<MachineIx> = self.machines.iter().map(|(machine, _)| machine).collect();
+        for (n, &machine) in all.iter().enumerate() {
+            self.machines[machine].rank = (n as u64 + 1).saturating_mul(RANKS_APART);
+        }
+        self.orders.forget();
+        machine
+    }
+
+    /// A unit that a machine does not list may still run there.
+    pub(super) fn leaves(&mut self, unit: UnitIx, machine: MachineIx, given: Option<u64>) {
+        self.units[unit].leaving.insert(machine);
+        let asks = self.units[unit].asks;
+        let entry = &mut self.machines[machine];
+        if entry.leaving.insert(unit, given).is_none() {
+            entry.stopping = entry.stopping.plus(asks);
         }
     }
 
-    /// Takes it out.
-    pub(super) fn unindex(&mut self, machine: MachineIx) {
-        let entry = &self.machines[machine];
-        if entry.facts.is_open() {
-            self.load.remove(&entry.key(machine), &entry.facts.metadata);
+    /// It does not any more, or is listed again.
+    pub(super) fn has_left(&mut self, unit: UnitIx, machine: MachineIx) {
+        self.units[unit].leaving.remove(&machine);
+        let asks = self.units[unit].asks;
+        let entry = &mut self.machines[machine];
+        if entry.leaving.remove(&unit).is_some() {
+            entry.stopping = entry.stopping.minus(asks);
         }
     }
 
@@ -65,12 +96,8 @@ impl Cluster {
         if !self.units[unit].places.insert(machine) {
             return;
         }
-        self.unindex(machine);
-        let entry = &mut self.machines[machine];
-        entry.units.insert(unit);
-        entry.leaving.remove(&unit);
-        self.index(machine);
-        self.units[unit].leaving.remove(&machine);
+        self.machines[machine].units.insert(unit);
+        self.has_left(unit, machine);
         self.count(unit, machine, true);
         self.changed.insert(machine);
         self.drive_away(unit, machine);
@@ -84,10 +111,9 @@ impl Cluster {
             return;
         }
         self.count(unit, machine, false);
-        self.unindex(machine);
         let was_full = self.machines[machine].units.len() >= MAX_UNITS;
         self.machines[machine].units.remove(&unit);
-        self.index(machine);
+        self.orders.changed(machine);
         self.changed.insert(machine);
         if was_full {
             self.refresh_pending();
@@ -103,8 +129,7 @@ impl Cluster {
         }
         self.unlist(unit, machine);
         if !planted::is(Fault::NoWaitForStop) {
-            self.machines[machine].leaving.insert(unit, None);
-            self.units[unit].leaving.insert(machine);
+            self.leaves(unit, machine, None);
         }
         let id = self.machines[machine].facts.id.clone();
         self.departures.entry(unit).or_default().push((id, why));
@@ -112,18 +137,26 @@ impl Cluster {
 
     /// Counts a unit's patterns in or out on a machine.
     pub(super) fn count(&mut self, unit: UnitIx, machine: MachineIx, up: bool) {
-        let unit = &self.units[unit];
-        let machine = &mut self.machines[machine];
+        let entry = &self.units[unit];
+        let here = &mut self.machines[machine];
         let change = if up { count_up } else { count_down };
-        change(&mut machine.conflict_holders, &unit.conflicts.own);
-        change(&mut machine.conflict_matches, &unit.conflicts.matching);
-        change(&mut machine.replacers, &unit.replaces.own);
+        change(&mut here.conflict_holders, &entry.conflicts.own);
+        change(&mut here.conflict_matches, &entry.conflicts.matching);
+        change(&mut here.replacers, &entry.replaces.own);
+        here.used = if up { here.used.plus(entry.asks) } else { here.used.minus(entry.asks) };
+        self.count_in_group(unit, machine, up);
     }
 
-    pub(super) fn count_everywhere(&mut self, unit: UnitIx, up: bool) {
+    fn count_everywhere(&mut self, unit: UnitIx, up: bool) {
         let places = self.units[unit].places.clone();
         for machine in places {
             self.count(unit, machine, up);
+            self.orders.changed(machine);
+        }
+        let entry = &self.units[unit];
+        for &machine in &entry.leaving {
+            let here = &mut self.machines[machine];
+            here.stopping = if up { here.stopping.plus(entry.asks) } else { here.stopping.minus(entry.asks) };
         }
     }
 
@@ -132,7 +165,12 @@ impl Cluster {
         self.globals.remove(&unit);
         let Some(old) = self.units[unit].requirements().cloned() else { return };
         self.count_everywhere(unit, false);
-        self.load.unwant(&old.metadata);
+        self.leave_group(unit);
+        let entry = &mut self.units[unit];
+        entry.asks = Amount::default();
+        if let Some(profile) = entry.profile.take() {
+            self.orders.release(profile);
+        }
         // Without it the units it was tied to may fit.
         let peers: Vec<UnitIx> = self.peers(unit).collect();
         self.dirty.extend(peers);
@@ -184,10 +222,11 @@ impl Cluster {
         self.drop_requirements(unit);
         self.units[unit].spec = Some(spec);
         let Some(wanted) = self.units[unit].requirements().cloned() else { return };
-        let machines = &self.machines;
-        self.load.want(&wanted.metadata, |machine| &machines[machine].facts.metadata);
         self.tie(unit, &wanted.machine_of);
         self.count_everywhere(unit, false);
+        self.join_group(unit);
+        self.units[unit].asks = Amount::of(&wanted);
+        self.units[unit].profile = Some(self.orders.hold(&wanted));
         let mut own = Vec::new();
         for glob in wanted.conflicts.iter().filter(|glob| glob.is_valid()) {
             let (pattern, is_new) = self.conflicts.hold(unit, glob);

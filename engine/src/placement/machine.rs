@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::MachineFacts;
-use super::load::LoadKey;
-use super::slots::{MachineIx, PatternIx, UnitIx};
+use super::order::Standing;
+use super::resources::Amount;
+use super::slots::{GroupIx, MachineIx, PatternIx, UnitIx};
+use super::spread::Here;
 
 /// How many of a machine's units have to do with each pattern.
 pub(super) type Counts = BTreeMap<PatternIx, u32>;
@@ -24,6 +26,14 @@ pub(super) struct Machine {
     pub(super) conflict_matches: Counts,
     /// Listed units that have this pattern in `Replaces=`.
     pub(super) replacers: Counts,
+    /// What listed units ask for.
+    pub(super) used: Amount,
+    /// What units ask for that were taken off it and have not left yet.
+    pub(super) stopping: Amount,
+    /// What is listed of each group.
+    pub(super) groups: BTreeMap<GroupIx, Here>,
+    /// Its place in the order of ids.
+    pub(super) rank: u64,
 }
 
 impl Machine {
@@ -35,6 +45,10 @@ impl Machine {
             conflict_holders: Counts::new(),
             conflict_matches: Counts::new(),
             replacers: Counts::new(),
+            used: Amount::default(),
+            stopping: Amount::default(),
+            groups: BTreeMap::new(),
+            rank: 0,
         }
     }
 
@@ -44,9 +58,15 @@ impl Machine {
         self.units.len() as u32
     }
 
-    /// Its place in the order.
-    pub(super) fn key(&self, machine: MachineIx) -> LoadKey {
-        LoadKey { load: self.load(), carries_registry: self.facts.carries_registry, id: self.facts.id.clone(), machine }
+    /// Where it stands: by the share of it that is used, or by how many units it has alone.
+    pub(super) fn standing(&self, machine: MachineIx, by_share: bool) -> Standing {
+        Standing {
+            share: if by_share { self.used.share(&self.facts.capacity) } else { 0 },
+            load: self.load(),
+            carries_registry: self.facts.carries_registry,
+            rank: self.rank,
+            machine,
+        }
     }
 }
 

@@ -4,14 +4,16 @@
 //! one stays. Then what has no machine is given one, the oldest first.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use fleet_units::UnitName;
+use fleet_units::{MetadataPredicate, UnitName};
 
-use super::choice::{Choice, RunnerUp};
+use super::choice::{Candidate, Choice, SpreadCount};
 use super::cluster::{Cluster, MAX_UNITS};
 use super::decision::{Blocker, Decision, Departure, Invalid, Outcome};
 use super::facts::Presence;
 use super::group::Placement;
+use super::order::Walk;
 use super::rejection::{Rejection, Rejections};
 use super::slots::{MachineIx, UnitIx};
 
@@ -147,15 +149,15 @@ impl Cluster {
 
     /// Gives one machine to all of these, or to none.
     fn place_together(&mut self, members: &[UnitIx]) {
-        let returns = || Some((self.find_return(members)?, Choice::StillThere));
-        let adopts = || Some((self.find_finder(members)?, Choice::RunsThere));
         if let Some(on) = self.awaits_finder(members) {
             for &unit in members {
                 self.conclude(unit, Outcome::Waiting { on: on.clone() });
             }
             return;
         }
-        let Some((machine, why)) = returns().or_else(adopts).or_else(|| self.find_machine(members)) else {
+        let returns = self.find_return(members).map(|machine| (machine, Choice::StillThere));
+        let adopts = || Some((self.find_finder(members)?, Choice::RunsThere));
+        let Some((machine, why)) = returns.or_else(adopts).or_else(|| self.find_machine(members)) else {
             let outcome = self.nowhere(members);
             for &unit in members {
                 self.conclude(unit, outcome.clone());
@@ -192,44 +194,60 @@ impl Cluster {
     }
 
     /// The best machine that can take all of these, and why it is the best.
-    pub(super) fn find_machine(&self, members: &[UnitIx]) -> Option<(MachineIx, Choice)> {
+    pub(super) fn find_machine(&mut self, members: &[UnitIx]) -> Option<(MachineIx, Choice)> {
         if let Some(found) = self.find_after_failures(members) {
             return found;
         }
-        let mut candidates = self.candidates(members).filter(|&machine| self.rejection_of(members, machine).is_none());
-        let best = candidates.next()?;
-        drop(candidates);
-        let after = self.candidates(members).skip_while(|&machine| machine != best).skip(1).take(RUNNER_UP_TRIES);
-        let mut after = after.filter(|&machine| self.rejection_of(members, machine).is_none());
-        let why = after.next().map_or(Choice::Only, |machine| {
-            let entry = &self.machines[machine];
-            let carries_registry = entry.facts.carries_registry && !self.machines[best].facts.carries_registry;
-            let runner_up = RunnerUp { machine: entry.facts.id.clone(), load: entry.load(), carries_registry };
-            Choice::Before { load: self.machines[best].load(), runner_up }
-        });
+        let mut walk = self.begin_walk(members);
+        let found = self.find_on(&mut walk, members);
+        self.end_walk(walk);
+        found
+    }
+
+    fn find_on(&self, walk: &mut Walk, members: &[UnitIx]) -> Option<(MachineIx, Choice)> {
+        let takes = |machine: &MachineIx| self.rejection_of(members, *machine).is_none();
+        let best = std::iter::from_fn(|| walk.next(self)).find(takes)?;
+        let after = std::iter::from_fn(|| walk.next(self)).take(RUNNER_UP_TRIES).find(takes);
+        let why = match after {
+            None => Choice::Only,
+            Some(next) => Choice::before(self.candidate(members, best), self.candidate(members, next)),
+        };
         Some((best, why))
     }
 
-    /// The machines worth trying, best first.
-    pub(super) fn candidates<'a>(&'a self, members: &'a [UnitIx]) -> Box<dyn Iterator<Item = MachineIx> + 'a> {
-        let wanted = || members.iter().filter_map(|&unit| self.units[unit].requirements());
-        if let Some(id) = wanted().find_map(|wanted| wanted.machine_id.as_deref()) {
-            // An id in full or its first eight characters: either way a prefix.
-            let mut named: Vec<MachineIx> =
-                self.machines.with_prefix(id).filter(|&machine| self.machines[machine].facts.id.matches(id)).collect();
-            named.sort_by_cached_key(|&machine| self.machines[machine].key(machine));
-            return Box::new(named.into_iter());
+    /// What counts for a machine that can take these.
+    fn candidate(&self, members: &[UnitIx], machine: MachineIx) -> Candidate {
+        let entry = &self.machines[machine];
+        let traits = entry.facts.traits();
+        let spread = self.spread_of(members).map(|(group, key)| {
+            let value = entry.facts.metadata.get(&*key).map(|value| Arc::from(value.as_str()));
+            let units = value.as_ref().map_or(0, |value| self.count_of(group, &key, value));
+            SpreadCount { key, value, units }
+        });
+        let wanted = members.iter().filter_map(|&unit| self.units[unit].requirements());
+        let unmet: BTreeSet<&MetadataPredicate> =
+            wanted.flat_map(|wanted| wanted.prefer.iter()).filter(|demand| !demand.matches(&traits)).collect();
+        let by_share = !self.asked(members).is_nothing();
+        Candidate {
+            machine: entry.facts.id.clone(),
+            spread,
+            unmet: unmet.into_iter().map(MetadataPredicate::complaint).collect(),
+            share: by_share.then(|| entry.used.share(&entry.facts.capacity)),
+            load: entry.load(),
+            carries_registry: entry.facts.carries_registry,
         }
-        self.load.candidates(wanted().map(|wanted| &wanted.metadata))
     }
 
     /// Why a machine cannot take all of these, and whose demand it is.
     pub(super) fn rejection_of(&self, members: &[UnitIx], machine: MachineIx) -> Option<(Rejection, UnitIx)> {
-        let by_member = members.iter().find_map(|&unit| Some((self.rejection_new(unit, machine)?, unit)));
-        by_member.or_else(|| {
+        let by_member = members.iter().find_map(|&unit| Some((self.rejection_among(unit, members, machine)?, unit)));
+        let together = || {
             let full = self.machines[machine].units.len() + members.len() > MAX_UNITS;
-            full.then_some((Rejection::Full, members[0]))
-        })
+            let room = || if members.len() > 1 { self.rejection_by_room(members, machine) } else { None };
+            let rejection = full.then_some(Rejection::Full).or_else(room)?;
+            Some((rejection, members[0]))
+        };
+        by_member.or_else(together)
     }
 
     /// Why each machine that is present cannot take all of these.
@@ -237,7 +255,8 @@ impl Cluster {
         let present = self.machines.iter().filter(|(_, machine)| machine.facts.presence == Presence::Present);
         Rejections::count(present.filter_map(|(machine, _)| {
             let (rejection, unit) = self.rejection_of(members, machine)?;
-            let member: Option<UnitName> = (members.len() > 1).then(|| self.units[unit].name.clone());
+            let by_one = members.len() > 1 && !rejection.is_joint();
+            let member: Option<UnitName> = by_one.then(|| self.units[unit].name.clone());
             Some((rejection, member))
         }))
     }
@@ -249,6 +268,9 @@ impl Cluster {
             match self.rejection_of(members, machine) {
                 Some((Rejection::StillStopping { unit }, _)) if entry.facts.is_open() => {
                     return Outcome::Waiting { on: Blocker::StillStopping { machine: machine_id(), unit } };
+                }
+                Some((Rejection::StillUsed { unit }, _)) if entry.facts.is_open() => {
+                    return Outcome::Waiting { on: Blocker::StillUsed { machine: machine_id(), unit } };
                 }
                 Some((Rejection::CatchingUp, _)) => {
                     return Outcome::Waiting { on: Blocker::CatchingUp { machine: machine_id() } };
@@ -301,6 +323,11 @@ impl Cluster {
             self.pending.insert(unit);
         } else {
             self.pending.remove(&unit);
+        }
+        if matches!(outcome, Outcome::Waiting { .. }) {
+            self.waiting.insert(unit);
+        } else {
+            self.waiting.remove(&unit);
         }
         // Why it was placed there is still why it is there.
         let placed = match (&self.units[unit].outcome, &outcome) {

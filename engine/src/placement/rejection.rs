@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use fleet_units::{MachineId, MetadataPredicate, UnitName};
+
+use super::resources::Resource;
 
 /// Why a machine cannot take a unit: the first filter that rejects.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,6 +20,31 @@ pub enum Rejection {
     Metadata {
         /// The demand.
         unmet: MetadataPredicate,
+    },
+    /// It has no room for what `Memory=` or `CPU=` ask.
+    Resources {
+        /// For which of them.
+        resource: Resource,
+        /// How much is free; none where the machine does not say how much it has.
+        free: Option<u64>,
+        /// How much is asked.
+        asked: u64,
+        /// Whether it is asked by several units that must be together.
+        together: bool,
+    },
+    /// It has as many of the unit's group as one that is there, or the unit, says in `MaxPerMachine=`.
+    MaxPerMachine {
+        /// The group.
+        group: Arc<str>,
+        /// How many would be there with it.
+        count: u32,
+        /// How many may be there.
+        limit: u32,
+    },
+    /// It has room once it has stopped a unit.
+    StillUsed {
+        /// That unit.
+        unit: UnitName,
     },
     /// `MachineOf=` names a global unit that is not on it.
     PeerNotHere {
@@ -66,6 +94,12 @@ impl fmt::Display for Rejection {
         match self {
             Self::OtherMachine { wanted } => write!(f, "is not {wanted}"),
             Self::Metadata { unmet } => f.write_str(&unmet.complaint()),
+            Self::Resources { resource, free: None, .. } => write!(f, "reports no {resource} capacity"),
+            Self::Resources { resource, free: Some(free), asked, together } => {
+                write!(f, "has {}", free_of(*resource, *free, *asked, *together))
+            }
+            Self::MaxPerMachine { group, count, limit } => write!(f, "takes {limit} of {group} at most, not {count}"),
+            Self::StillUsed { unit } => write!(f, "is still stopping {unit}, whose room it needs"),
             Self::PeerNotHere { peer } => write!(f, "does not run {peer}"),
             Self::GroupElsewhere { peer, machine } => write!(f, "is not {}, where {peer} is", machine.short()),
             Self::Conflict { with } => write!(f, "holds {with}, which conflicts"),
@@ -89,9 +123,41 @@ impl Rejection {
             Self::Conflict { .. } => (1, String::new()),
             Self::StillStopping { .. } => (2, String::new()),
             Self::Replaced { .. } => (3, String::new()),
+            Self::StillUsed { .. } => (4, String::new()),
+            Self::Resources { resource, free: Some(_), asked, .. } => (5, resource.show(*asked)),
             other => (0, other.to_string()),
         }
     }
+
+    /// Takes up another of its class: the example is the machine that comes closest.
+    pub(super) fn merge(&mut self, other: Self) {
+        if let (Self::Resources { free: best, .. }, Self::Resources { free, .. }) = (&*self, &other)
+            && free > best
+        {
+            *self = other;
+        }
+    }
+
+    /// Whether it is what several units ask together.
+    pub(super) fn is_joint(&self) -> bool {
+        matches!(self, Self::Resources { together: true, .. })
+    }
+
+    /// The same said of several machines.
+    pub(super) fn plural(&self) -> String {
+        match self {
+            Self::Resources { resource, free: Some(free), asked, together } => {
+                format!("have at most {}", free_of(*resource, *free, *asked, *together))
+            }
+            other => plural(&other.to_string()),
+        }
+    }
+}
+
+fn free_of(resource: Resource, free: u64, asked: u64, together: bool) -> String {
+    let of = if resource == Resource::Cpu { " CPU" } else { "" };
+    let together = if together { " together" } else { "" };
+    format!("{}{of} free of {} asked{together}", resource.show(free), resource.show(asked))
 }
 
 /// How many machines reject for one reason.
@@ -122,7 +188,10 @@ impl Rejections {
         for (example, member) in answers {
             machines += 1;
             let class = (example.class(), member.clone());
-            by_class.entry(class).or_insert(Tally { machines: 0, example, member }).machines += 1;
+            let tally =
+                by_class.entry(class).or_insert_with(|| Tally { machines: 0, example: example.clone(), member });
+            tally.machines += 1;
+            tally.example.merge(example);
         }
         let mut tallies: Vec<Tally> = by_class.into_values().collect();
         tallies.sort_by_key(|tally| std::cmp::Reverse(tally.machines));
@@ -139,11 +208,9 @@ impl fmt::Display for Rejections {
         for (n, tally) in self.tallies.iter().enumerate() {
             let comma = if n == 0 { "" } else { ", " };
             write!(f, "{comma}{} of {} ", tally.machines, self.machines)?;
-            let example = tally.example.to_string();
-            if tally.machines == 1 {
-                f.write_str(&example)?;
-            } else {
-                f.write_str(&plural(&example))?;
+            match tally.machines {
+                1 => tally.example.fmt(f)?,
+                _ => f.write_str(&tally.example.plural())?,
             }
             if let Some(member) = &tally.member {
                 write!(f, " (for {member}, which must be with it)")?;
@@ -154,9 +221,16 @@ impl fmt::Display for Rejections {
 }
 
 /// The same words said of several machines.
-pub(super) fn plural(example: &str) -> String {
-    let verbs =
-        [("is ", "are "), ("lacks ", "lack "), ("holds ", "hold "), ("does not ", "do not "), ("has ", "have ")];
+fn plural(example: &str) -> String {
+    let verbs = [
+        ("is ", "are "),
+        ("lacks ", "lack "),
+        ("holds ", "hold "),
+        ("does not ", "do not "),
+        ("has ", "have "),
+        ("reports ", "report "),
+        ("takes ", "take "),
+    ];
     for (one, many) in verbs {
         if let Some(rest) = example.strip_prefix(one) {
             return format!("{many}{rest}");

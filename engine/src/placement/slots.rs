@@ -34,7 +34,9 @@ slots!(
     /// A machine.
     MachineIx,
     /// A pattern of unit names.
-    PatternIx
+    PatternIx,
+    /// Units that are counted together.
+    GroupIx
 );
 
 /// Values by number, and their numbers by name.
@@ -91,6 +93,18 @@ impl<I: Slot, V> Slots<I, V> {
             .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
             .take_while(move |(name, _)| name.starts_with(prefix))
             .map(|(_, &index)| index)
+    }
+
+    /// Who comes before and after a name.
+    pub(super) fn neighbours(&self, name: &str) -> (Option<I>, Option<I>) {
+        let before = self.by_name.range::<str, _>((Bound::Unbounded, Bound::Excluded(name))).next_back();
+        let after = self.by_name.range::<str, _>((Bound::Excluded(name), Bound::Unbounded)).next();
+        (before.map(|(_, &index)| index), after.map(|(_, &index)| index))
+    }
+
+    /// What a number stands for, if it still stands for something.
+    pub(super) fn get(&self, index: I) -> Option<&V> {
+        self.items.get(index.position())?.as_ref()
     }
 
     /// How many there are.

@@ -8,8 +8,10 @@ use fleet_units::{DesiredState, MachineId, Requirements, UnitName};
 use super::decision::Outcome;
 use super::facts::UnitSpec;
 use super::failures::Failures;
+use super::order::ProfileIx;
 use super::patterns::PatternRefs;
-use super::slots::MachineIx;
+use super::resources::Amount;
+use super::slots::{GroupIx, MachineIx};
 
 /// A unit.
 #[derive(Debug, Clone)]
@@ -23,6 +25,14 @@ pub(super) struct Unit {
     pub(super) leaving: BTreeSet<MachineIx>,
     pub(super) conflicts: PatternRefs,
     pub(super) replaces: PatternRefs,
+    /// What it asks of the order in which machines are tried.
+    pub(super) profile: Option<ProfileIx>,
+    /// What it uses of its machine.
+    pub(super) asks: Amount,
+    /// The group that it is counted in.
+    pub(super) group: Option<GroupIx>,
+    /// How many of its group may be on its machine.
+    pub(super) limit: Option<u32>,
     /// What was last decided.
     pub(super) outcome: Outcome,
     /// Where it failed.
@@ -40,6 +50,10 @@ impl Unit {
             leaving: BTreeSet::new(),
             conflicts: PatternRefs::default(),
             replaces: PatternRefs::default(),
+            profile: None,
+            asks: Amount::default(),
+            group: None,
+            limit: None,
             outcome: Outcome::Withdrawn,
             failures: Failures::default(),
             found: BTreeSet::new(),

@@ -2,7 +2,8 @@
 //!
 //! | command | does |
 //! |---|---|
-//! | `machine ID [key=value…] [registry]` | a machine comes |
+//! | `machine ID [key=value…] [registry] [host:NAME] [memory:4G] [cpu:200%]` | a machine comes |
+//! | `capacity ID [memory:4G] [cpu:200%]` | it has more or less for units than before |
 //! | `metadata ID [key=value…]`, `cordon`, `uncordon`, `drain`, `undrain ID…` | an operator says something of it |
 //! | `hold ID…`, `lose ID…`, `return ID…`, `caught-up ID…`, `forget ID…` | it is absent, lost, back, … |
 //! | `unit NAME [option; option…]` | a unit is submitted, or its text changed |
@@ -20,9 +21,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use fleet_engine::placement::{MachineFacts, Presence};
+use fleet_engine::placement::{Capacity, MachineFacts, Presence};
 use fleet_registry::record::{Assignment, Target};
-use fleet_units::{DesiredState, UnitName};
+use fleet_units::{DesiredState, UnitName, parse_bytes, parse_cpu};
 
 use crate::model::{Model, machine, unit};
 
@@ -60,14 +61,29 @@ fn rest_of(model: &mut Model, command: &str, rest: &str) {
             for word in &words[1..] {
                 match word.split_once('=') {
                     Some((key, value)) => drop(facts.metadata.insert(key.to_owned(), value.to_owned())),
-                    None => facts.carries_registry = *word == "registry",
+                    None if *word == "registry" => facts.carries_registry = true,
+                    None => describe(&mut facts, word),
                 }
             }
             model.set_machine(facts);
         }
+        "capacity" => model.change_machine(&machine(words[0]), |facts| {
+            facts.capacity = Capacity::default();
+            words[1..].iter().for_each(|word| describe(facts, word));
+        }),
         "found" => model.find(&unit(words[0]), words[1..].iter().map(|id| machine(id)).collect()),
         "ack-but" => model.acknowledge(&machine(words[0]), &words[1..].iter().map(|name| unit(name)).collect()),
         _ => words.iter().for_each(|word| each(model, command, word)),
+    }
+}
+
+/// `host:NAME`, `memory:4G`, `cpu:200%`.
+fn describe(facts: &mut MachineFacts, word: &str) {
+    match word.split_once(':') {
+        Some(("host", name)) => facts.hostname = name.to_owned(),
+        Some(("memory", size)) => facts.capacity.memory = Some(parse_bytes(size).expect(word)),
+        Some(("cpu", share)) => facts.capacity.cpu_millis = Some(parse_cpu(share).expect(word)),
+        _ => panic!("what is {word}?"),
     }
 }
 

@@ -88,6 +88,7 @@ impl Model {
     pub(crate) fn could_take(&self, names: &[UnitName], id: &MachineId) -> bool {
         let written = &self.written[id];
         self.is_open(id)
+            && self.has_room(names, id)
             && names.iter().all(|name| {
                 let occupants = written.units.keys().chain(written.leaving.keys());
                 self.suits(name, id)
@@ -95,11 +96,76 @@ impl Model {
                     && written.units.keys().all(|other| !self.drives_away(other, name))
                     && names.iter().all(|other| !self.conflict(name, other))
                     && !self.has_nobody_to_be_with(name)
+                    && self.in_number(name, &occupants.chain(names).collect())
                     && self
                         .peers(name)
                         .iter()
                         .all(|peer| names.contains(peer) || (self.global(peer) && written.units.contains_key(peer)))
             })
+    }
+
+    /// What a unit asks for, memory and processor.
+    fn asks(&self, name: &UnitName) -> [u64; 2] {
+        let wanted = self.units.get(name).map(|unit| &unit.requirements);
+        wanted.map_or([0, 0], |wanted| [wanted.memory.unwrap_or(0), wanted.cpu_millis.unwrap_or(0)])
+    }
+
+    /// Whether a machine has what these ask for, beside what it holds and what it is still stopping.
+    fn has_room(&self, names: &[UnitName], id: &MachineId) -> bool {
+        let (facts, written) = (&self.machines[id], &self.written[id]);
+        let all: BTreeSet<&UnitName> = written.units.keys().chain(written.leaving.keys()).chain(names).collect();
+        [facts.capacity.memory, facts.capacity.cpu_millis].into_iter().enumerate().all(|(n, capacity)| {
+            let asked = names.iter().any(|name| self.asks(name)[n] > 0);
+            let sum: u64 = all.iter().map(|name| self.asks(name)[n]).sum();
+            !asked || capacity.is_some_and(|capacity| sum <= capacity)
+        })
+    }
+
+    /// The group of a unit by `MaxPerMachine=`, `SpreadBy=`, and `SpreadGroup=`.
+    fn group(&self, name: &UnitName) -> Option<String> {
+        let wanted = &self.units.get(name)?.requirements;
+        let of_template = || match name.as_str().split_once('@') {
+            Some((prefix, rest)) => format!("{prefix}@{}", &rest[rest.rfind('.').expect("a type")..]),
+            None => name.to_string(),
+        };
+        let asks = wanted.max_per_machine.is_some() || wanted.spread_by.is_some();
+        wanted.spread_group.clone().or_else(|| asks.then(of_template))
+    }
+
+    /// Whether a unit can be among these by the numbers that it and they allow.
+    fn in_number(&self, name: &UnitName, among: &BTreeSet<&UnitName>) -> bool {
+        let Some(group) = self.group(name) else { return true };
+        let alike: Vec<_> = among.iter().filter(|other| self.group(other).as_ref() == Some(&group)).collect();
+        let limits = alike.iter().filter_map(|other| self.units[**other].requirements.max_per_machine);
+        limits.min().is_none_or(|limit| alike.len() <= limit as usize)
+    }
+
+    /// Whether only its own demands decide where a unit goes that is nowhere: nothing ties it to others, it failed nowhere,
+    /// and no machine may still have it.
+    pub(crate) fn is_free(&self, name: &UnitName) -> bool {
+        let alone = self.tied(name).len() == 1 && self.peers(name).is_empty() && !self.global(name);
+        let found = self.found.get(name).is_some_and(|found| !found.is_empty());
+        alone && !found && !self.failures.contains_key(name) && !self.may_run_somewhere(name)
+    }
+
+    /// How well a machine suits a unit that nothing ties to others: the lowest is to be taken.
+    pub(crate) fn score(&self, name: &UnitName, id: &MachineId) -> impl Ord + use<> {
+        let (wanted, facts) = (&self.units[name].requirements, &self.machines[id]);
+        let spread = wanted.spread_by.as_ref().map(|key| {
+            let Some(value) = facts.metadata.get(key) else { return usize::MAX };
+            let alike = self.machines.values().filter(|other| other.metadata.get(key) == Some(value));
+            let alike = alike.filter(|other| other.presence != Presence::Gone);
+            let listed = alike.flat_map(|other| self.written[&other.id].units.keys());
+            listed.filter(|other| self.group(other) == self.group(name)).count()
+        });
+        let unmet = wanted.prefer.iter().filter(|demand| !meets(demand, facts)).count();
+        let units = &self.written[id].units;
+        let share = [facts.capacity.memory, facts.capacity.cpu_millis].into_iter().enumerate().map(|(n, capacity)| {
+            let used: u64 = units.keys().map(|name| self.asks(name)[n]).sum();
+            capacity.map_or(0, |capacity| used * 1_000_000 / capacity)
+        });
+        let share = if self.asks(name) == [0, 0] { 0 } else { share.max().unwrap_or(0) };
+        (spread, unmet, share, units.len(), facts.carries_registry, id.clone())
     }
 
     /// The units beside which one must be.
@@ -191,6 +257,13 @@ impl Model {
         }
         if !self.suits(name, id) {
             broken("the machine does not suit it");
+        }
+        let new_here = |name: &UnitName| self.before.get(name).is_none_or(|machines| !machines.contains(id));
+        if new_here(name) && !self.has_room(std::slice::from_ref(name), id) {
+            broken("the machine has no room for it");
+        }
+        if !self.in_number(name, &self.written[id].units.keys().collect()) {
+            broken("there are too many of its group");
         }
         if self.machines[id].draining && !self.global(name) {
             broken("the machine drains");

@@ -13,7 +13,7 @@ use crate::model::{Model, machine, unit};
 /// Something that happens.
 #[derive(Debug, Clone)]
 enum Step {
-    Machine { id: u8, zone: u8, disk: bool },
+    Machine { id: u8, zone: u8, disk: bool, room: u8 },
     Flags { id: u8, cordoned: bool, draining: bool, catching_up: bool },
     Presence { id: u8, presence: Presence },
     Forget { id: u8 },
@@ -55,6 +55,16 @@ fn option() -> impl Strategy<Value = String> {
         (0..UNITS).prop_map(|n| format!("Replaces={}", name(n))),
         Just("Replaces=db@*.service".to_owned()),
         Just("Global=true".to_owned()),
+        prop_oneof![Just("!=z0"), Just(" in (z0,z1)"), Just(" not in (z0,z2)")]
+            .prop_map(|test| format!("MachineMetadata=zone{test}")),
+        prop_oneof![Just(">=2"), Just("<3"), Just(">1")].prop_map(|test| format!("MachineMetadata=room{test}")),
+        (1..4_u8).prop_map(|gigabytes| format!("Memory={gigabytes}G")),
+        (1..4_u8).prop_map(|half_cores| format!("CPU={half_cores}50%")),
+        prop_oneof![Just("disk=ssd"), Just("zone!=z1"), Just("room>=3"), Just("home=%H")]
+            .prop_map(|test| format!("PreferMetadata={test}")),
+        prop_oneof![Just("zone"), Just("disk")].prop_map(|key| format!("SpreadBy={key}")),
+        Just("SpreadGroup=g".to_owned()),
+        (1..3_u8).prop_map(|max| format!("MaxPerMachine={max}")),
     ]
 }
 
@@ -66,12 +76,13 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     let presence = prop_oneof![2 => Just(Presence::Present), 1 => Just(Presence::Held), 1 => Just(Presence::Gone)];
     prop_oneof![
-        3 => (0..MACHINES, 0..3_u8, any::<bool>()).prop_map(|(id, zone, disk)| Step::Machine { id, zone, disk }),
+        3 => (0..MACHINES, 0..3_u8, any::<bool>(), 0..6_u8)
+            .prop_map(|(id, zone, disk, room)| Step::Machine { id, zone, disk, room }),
         1 => (0..MACHINES, prop::bool::weighted(0.2), prop::bool::weighted(0.2), prop::bool::weighted(0.2))
             .prop_map(|(id, cordoned, draining, catching_up)| Step::Flags { id, cordoned, draining, catching_up }),
         2 => (0..MACHINES, presence).prop_map(|(id, presence)| Step::Presence { id, presence }),
         1 => (0..MACHINES).prop_map(|id| Step::Forget { id }),
-        4 => (0..UNITS, prop::collection::vec(option(), 0..3))
+        4 => (0..UNITS, prop::collection::vec(option(), 0..4))
             .prop_map(|(unit, options)| Step::Submit { unit, options }),
         6 => (0..UNITS, desired).prop_map(|(unit, desired)| Step::Desire { unit, desired }),
         1 => (0..UNITS).prop_map(|unit| Step::Destroy { unit }),
@@ -86,12 +97,17 @@ fn step() -> impl Strategy<Value = Step> {
 fn apply(model: &mut Model, step: &Step) {
     model.next_revision();
     match step {
-        Step::Machine { id: n, zone, disk } => {
+        Step::Machine { id: n, zone, disk, room } => {
             let mut facts = model.machines.get(&id(*n)).cloned().unwrap_or_else(|| MachineFacts::new(id(*n)));
             facts.metadata = BTreeMap::from([("zone".to_owned(), format!("z{zone}"))]);
             if *disk {
                 facts.metadata.insert("disk".to_owned(), "ssd".to_owned());
             }
+            facts.metadata.insert("room".to_owned(), room.to_string());
+            facts.metadata.insert("home".to_owned(), format!("host{}", n % 2));
+            facts.hostname = format!("host{}", n % 3);
+            facts.capacity.memory = (*room > 0).then_some(u64::from(*room) << 30);
+            facts.capacity.cpu_millis = (*room > 1).then_some(u64::from(*room) * 1_000);
             facts.carries_registry = *n == 0;
             model.set_machine(facts);
         }
@@ -156,6 +172,18 @@ fn plan_and_check(model: &mut Model) -> Result<(), TestCaseError> {
             let stays = after.get(&name).is_some_and(|machines| machines.contains(id));
             prop_assert!(stays, "{name} left {id} without need");
         }
+    }
+    let stays = before.listed();
+    let came: Vec<_> = after.iter().flat_map(|(name, at)| at.iter().map(move |id| (name, id))).collect();
+    let left = stays.iter().any(|(name, at)| at.iter().any(|id| !came.contains(&(name, id))));
+    let came: Vec<_> =
+        came.into_iter().filter(|(name, id)| !stays.get(*name).is_some_and(|at| at.contains(*id))).collect();
+    if let (&[(name, id)], false) = (&came[..], left)
+        && before.is_free(name)
+    {
+        let able = before.machines.keys().filter(|id| before.could_take(std::slice::from_ref(name), id));
+        let best = able.min_by_key(|id| before.score(name, id));
+        prop_assert_eq!(Some(id), best, "{} is not on the best machine", name);
     }
     let mut again = model.clone();
     let (decisions, plans) = again.plan();

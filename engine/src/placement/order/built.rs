@@ -1,0 +1,165 @@
+//! The machines of one profile, in buckets of those that only their load tells apart.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::{Asked, Standing};
+use crate::placement::machine::Machine;
+use crate::placement::resources::Class;
+use crate::placement::slots::{MachineIx, Slots};
+
+/// With more values than this of the key to spread over, machines are not kept apart by it.
+const MAX_VALUES: usize = 64;
+
+/// What machines of one bucket have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Bucket {
+    pub(super) value: Value,
+    /// How many preferences they do not meet.
+    pub(super) unmet: u32,
+    /// How much they have at all, where units ask for some of it.
+    pub(super) class: Class,
+}
+
+/// The value of the key to spread over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Value {
+    /// This one.
+    One(u32),
+    /// There are too many to tell them apart.
+    Some,
+    /// The machine does not have the key.
+    None,
+}
+
+/// The machines of one profile.
+#[derive(Debug, Clone)]
+pub(super) struct Built {
+    /// How much of the log is in it.
+    pub(super) read: usize,
+    by_share: bool,
+    /// The values seen, by number.
+    values: Vec<Arc<str>>,
+    numbers: BTreeMap<Arc<str>, u32>,
+    buckets: BTreeMap<Bucket, BTreeSet<Standing>>,
+    /// Where each machine is; what is said of its load may be too low.
+    at: BTreeMap<MachineIx, (Bucket, Standing)>,
+}
+
+impl Built {
+    pub(super) fn new(
+        asked: &Asked,
+        candidates: impl Iterator<Item = MachineIx>,
+        machines: &Slots<MachineIx, Machine>,
+    ) -> Self {
+        let mut built = Self {
+            read: 0,
+            by_share: asked.by_share,
+            values: Vec::new(),
+            numbers: BTreeMap::new(),
+            buckets: BTreeMap::new(),
+            at: BTreeMap::new(),
+        };
+        for machine in candidates {
+            built.update(machine, asked, machines);
+        }
+        built.settle(asked, machines);
+        built
+    }
+
+    /// How many machines it has.
+    pub(super) fn len(&self) -> usize {
+        self.at.len()
+    }
+
+    /// The values by which machines are kept apart; none where they are too many.
+    pub(super) fn values(&self) -> Option<&[Arc<str>]> {
+        (self.values.len() <= MAX_VALUES).then_some(&self.values)
+    }
+
+    /// All buckets.
+    pub(super) fn buckets(&self) -> impl Iterator<Item = &Bucket> {
+        self.buckets.keys()
+    }
+
+    /// Takes up what a machine is now.
+    pub(super) fn update(&mut self, machine: MachineIx, asked: &Asked, machines: &Slots<MachineIx, Machine>) {
+        if let Some((bucket, standing)) = self.at.remove(&machine) {
+            self.take_out(bucket, &standing);
+        }
+        let Some(entry) = machines.get(machine).filter(|entry| entry.facts.is_open()) else { return };
+        let traits = entry.facts.traits();
+        if !asked.metadata.matches(&traits) {
+            return;
+        }
+        let value = match &asked.spread_by {
+            Some(key) => entry.facts.metadata.get(key).map_or(Value::None, |value| self.number(value)),
+            None => Value::None,
+        };
+        // There are no more preferences than a unit file has lines.
+        let unmet = asked.prefer.unmet(&traits) as u32;
+        let class = if asked.by_share { Class::of(&entry.facts.capacity) } else { Class::default() };
+        let bucket = Bucket { value, unmet, class };
+        let standing = entry.standing(machine, self.by_share);
+        self.buckets.entry(bucket).or_default().insert(standing);
+        self.at.insert(machine, (bucket, standing));
+    }
+
+    fn number(&mut self, value: &str) -> Value {
+        if self.values.len() > MAX_VALUES {
+            return Value::Some;
+        }
+        if let Some(&number) = self.numbers.get(value) {
+            return Value::One(number);
+        }
+        // At most a few more than the limit.
+        let number = self.values.len() as u32;
+        let value: Arc<str> = value.into();
+        self.values.push(value.clone());
+        self.numbers.insert(value, number);
+        Value::One(number)
+    }
+
+    /// Where there are too many values by now, none of the machines is kept apart by its own.
+    pub(super) fn settle(&mut self, asked: &Asked, machines: &Slots<MachineIx, Machine>) {
+        let apart = |bucket: &Bucket| matches!(bucket.value, Value::One(_));
+        if self.values.len() > MAX_VALUES && self.buckets.keys().any(apart) {
+            let all: Vec<MachineIx> = self.at.keys().copied().collect();
+            for machine in all {
+                self.update(machine, asked, machines);
+            }
+        }
+    }
+
+    fn take_out(&mut self, bucket: Bucket, standing: &Standing) {
+        if let Some(machines) = self.buckets.get_mut(&bucket) {
+            machines.remove(standing);
+            if machines.is_empty() {
+                self.buckets.remove(&bucket);
+            }
+        }
+    }
+
+    /// The first machine of a bucket that comes after one. Those that were given more than is said here are put where
+    /// they belong.
+    pub(super) fn next(
+        &mut self,
+        bucket: Bucket,
+        after: Option<Standing>,
+        machines: &Slots<MachineIx, Machine>,
+    ) -> Option<Standing> {
+        let order = self.buckets.get_mut(&bucket)?;
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        loop {
+            let said = *order.range((from, Bound::Unbounded)).next()?;
+            let now = machines[said.machine].standing(said.machine, self.by_share);
+            if now == said {
+                return Some(said);
+            }
+            order.remove(&said);
+            order.insert(now);
+            self.at.insert(said.machine, (bucket, now));
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Units that are counted together: by machine for `MaxPerMachine=`, by value of a key for `SpreadBy=`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::cluster::Cluster;
+use super::facts::Presence;
+use super::rejection::Rejection;
+use super::slots::{GroupIx, MachineIx, UnitIx};
+
+/// Units of one `SpreadGroup=`, or of one template.
+#[derive(Debug, Clone)]
+pub(super) struct Group {
+    name: Arc<str>,
+    /// How many units are counted in it, placed or not.
+    members: usize,
+    /// The keys that some of them spread over.
+    keys: BTreeMap<Arc<str>, Key>,
+}
+
+/// A key that units spread over.
+#[derive(Debug, Clone, Default)]
+struct Key {
+    /// By how many.
+    units: usize,
+    /// How many units of the group are on machines of each value. Lost machines do not count.
+    counts: BTreeMap<Arc<str>, u32>,
+}
+
+impl Group {
+    fn new(name: &str) -> Self {
+        Self { name: name.into(), members: 0, keys: BTreeMap::new() }
+    }
+
+    /// How many units are on machines of each value.
+    pub(super) fn counts(&self, key: &str) -> Option<&BTreeMap<Arc<str>, u32>> {
+        self.keys.get(key).map(|key| &key.counts)
+    }
+}
+
+/// What a machine has of one group.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Here {
+    /// How many units.
+    pub(super) listed: u32,
+    /// How many of them say which `MaxPerMachine=`.
+    limits: BTreeMap<u32, u32>,
+}
+
+/// Adds to a count, or takes off it, and forgets one that is zero.
+fn change<K: Ord + ?Sized, Q: Ord + Clone + std::borrow::Borrow<K>>(
+    counts: &mut BTreeMap<Q, u32>,
+    at: &K,
+    own: impl FnOnce() -> Q,
+    by: u32,
+    up: bool,
+) {
+    match counts.get_mut(at) {
+        Some(count) if up => *count += by,
+        Some(count) if *count > by => *count -= by,
+        Some(_) => drop(counts.remove(at)),
+        None if up && by > 0 => drop(counts.insert(own(), by)),
+        None => {}
+    }
+}
+
+impl Cluster {
+    /// Counts a unit in its group from now on, wherever it is put.
+    pub(super) fn join_group(&mut self, unit: UnitIx) {
+        let entry = &self.units[unit];
+        let Some(wanted) = entry.requirements().cloned() else { return };
+        let Some(name) = wanted.group(&entry.name) else { return };
+        let group = self.groups.find_or_insert(&name, || Group::new(&name));
+        self.units[unit].group = Some(group);
+        self.units[unit].limit = wanted.max_per_machine;
+        let is_new = self.groups[group].members == 0;
+        self.groups[group].members += 1;
+        let Some(key) = &wanted.spread_by else { return };
+        if let Some(key) = self.groups[group].keys.get_mut(&**key) {
+            key.units += 1;
+            return;
+        }
+        let mut counted = Key { units: 1, ..Key::default() };
+        // Of a group that was not there nothing is listed.
+        let machines = self.machines.iter().filter(|(_, machine)| !is_new && machine.groups.contains_key(&group));
+        for (_, machine) in machines.filter(|(_, machine)| machine.facts.presence != Presence::Gone) {
+            if let Some(value) = machine.facts.metadata.get(key) {
+                change(&mut counted.counts, &**value, || value.as_str().into(), machine.groups[&group].listed, true);
+            }
+        }
+        self.groups[group].keys.insert(key.as_str().into(), counted);
+    }
+
+    /// No longer counts a unit, which is counted nowhere by now.
+    pub(super) fn leave_group(&mut self, unit: UnitIx) {
+        let Some(group) = self.units[unit].group.take() else { return };
+        self.units[unit].limit = None;
+        let Some(wanted) = self.units[unit].requirements().cloned() else { return };
+        let entry = &mut self.groups[group];
+        entry.members -= 1;
+        if let Some(key) = &wanted.spread_by
+            && let Some(counted) = entry.keys.get_mut(&**key)
+        {
+            counted.units -= 1;
+            if counted.units == 0 {
+                entry.keys.remove(&**key);
+            }
+        }
+        if entry.members == 0 {
+            let name = entry.name.clone();
+            self.groups.remove(&name);
+        }
+    }
+
+    /// Counts a unit in or out on a machine.
+    pub(super) fn count_in_group(&mut self, unit: UnitIx, machine: MachineIx, up: bool) {
+        let entry = &self.units[unit];
+        let Some(group) = entry.group else { return };
+        let limit = entry.limit;
+        let machine = &mut self.machines[machine];
+        let here = machine.groups.entry(group).or_default();
+        here.listed = if up { here.listed + 1 } else { here.listed - 1 };
+        if let Some(limit) = limit {
+            change(&mut here.limits, &limit, || limit, 1, up);
+        }
+        if here.listed == 0 {
+            machine.groups.remove(&group);
+        }
+        if machine.facts.presence != Presence::Gone {
+            count_values(&mut self.groups[group], &machine.facts.metadata, 1, up);
+        }
+    }
+
+    /// Counts all units of a machine in or out by the values of its metadata.
+    pub(super) fn count_values_of(&mut self, machine: MachineIx, up: bool) {
+        let entry = &self.machines[machine];
+        if entry.facts.presence != Presence::Gone {
+            for (&group, here) in &entry.groups {
+                count_values(&mut self.groups[group], &entry.facts.metadata, here.listed, up);
+            }
+        }
+    }
+
+    /// Why a machine cannot have this one of these units beside the others of its group.
+    pub(super) fn rejection_by_number(
+        &self,
+        unit: UnitIx,
+        members: &[UnitIx],
+        machine: MachineIx,
+    ) -> Option<Rejection> {
+        let group = self.units[unit].group?;
+        let entry = &self.machines[machine];
+        let here = entry.groups.get(&group);
+        let of_group = |other: &&UnitIx| self.units[**other].group == Some(group);
+        let coming = members.iter().filter(of_group);
+        let leaving = entry.leaving.keys().filter(of_group).filter(|other| !members.contains(other));
+        let limits = coming.clone().chain(leaving.clone()).filter_map(|&other| self.units[other].limit);
+        let limit = limits.chain(here.and_then(Here::limit)).min()?;
+        // Who is there already is not counted twice.
+        let coming = coming.filter(|unit| !self.units[**unit].places.contains(&machine));
+        // As many as there are units at the very most.
+        let count = here.map_or(0, |here| here.listed) + coming.count() as u32;
+        if count > limit {
+            return Some(self.too_many(group, count, limit));
+        }
+        if count + leaving.clone().count() as u32 > limit {
+            let unit = self.first_by_name(leaving.copied())?;
+            return Some(Rejection::StillUsed { unit: self.units[unit].name.clone() });
+        }
+        None
+    }
+
+    /// Why a machine that lists a unit has too many of its group.
+    pub(super) fn rejection_by_number_kept(&self, unit: UnitIx, machine: MachineIx) -> Option<Rejection> {
+        let group = self.units[unit].group?;
+        let here = self.machines[machine].groups.get(&group)?;
+        let limit = here.limit().filter(|&limit| here.listed > limit)?;
+        Some(self.too_many(group, here.listed, limit))
+    }
+
+    fn too_many(&self, group: GroupIx, count: u32, limit: u32) -> Rejection {
+        Rejection::MaxPerMachine { group: self.groups[group].name.clone(), count, limit }
+    }
+
+    /// Whether two units are counted together and one of them limits how many may be on one machine.
+    pub(super) fn limit_each_other(&self, unit: UnitIx, other: UnitIx) -> bool {
+        let (unit, other) = (&self.units[unit], &self.units[other]);
+        unit.group.is_some() && unit.group == other.group && (unit.limit.is_some() || other.limit.is_some())
+    }
+}
+
+impl Here {
+    fn limit(&self) -> Option<u32> {
+        self.limits.keys().next().copied()
+    }
+}
+
+fn count_values(group: &mut Group, metadata: &BTreeMap<String, String>, by: u32, up: bool) {
+    for (key, counted) in &mut group.keys {
+        if let Some(value) = metadata.get(&**key) {
+            change(&mut counted.counts, &**value, || value.as_str().into(), by, up);
+        }
+    }
+}
