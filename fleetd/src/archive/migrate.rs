@@ -71,13 +71,13 @@ fn to_etcd(arguments: &MigrateArguments) -> anyhow::Result<String> {
     let path = arguments.config.display();
     let registry = config(arguments)?.registry;
     ensure!(registry.embedded, "{path} does not say registry=embedded: run this where the registry is");
-    let ListenAddress::Tcp(listen) = registry.listen else {
+    let ListenAddress::Tcp(listen) = registry.listen.clone() else {
         bail!(
             "the registry is served on a unix socket, which no etcd can take over: set registry_listen=HOST:PORT first"
         )
     };
     ensure!(
-        listen.ip().is_loopback() || registry.insecure,
+        !registry.has_authority(),
         "the registry is served with certificates of its own, which an etcd does not have: restore a backup into an etcd \
          with \"etcdctl snapshot restore\" instead"
     );
@@ -149,7 +149,11 @@ fn to_embedded(arguments: &MigrateArguments) -> anyhow::Result<String> {
     let mut moved = || -> anyhow::Result<(Saved, usize)> {
         let registry = config(arguments)?.registry;
         ensure!(registry.embedded, "registry= is set outside of {path}: unset it there first");
-        registry.refuse_exposure().map_err(anyhow::Error::msg)?;
+        ensure!(
+            !registry.has_authority(),
+            "beyond this machine the embedded registry would want certificates that no machine has yet: restore a backup and \
+             have machines join it, or set registry_insecure=true"
+        );
         // It writes down all that it has when it ends.
         systemctl(&["stop", service])?;
         let saved = load(&std::fs::File::open(&database)?).with_context(|| database.display().to_string())?.saved;
