@@ -45,7 +45,7 @@ pub use cluster::{
     BrakeView, ClusterStatus, LeaderView, LostMachine, Orphan, RegistryView, Stopping, UnitTrouble, UnreadableRecord,
 };
 pub use explain::{AbleMachine, DecisionKind, Explanation, PlacedAnew, RejectionView};
-pub use machine::{MachineList, MachineRef, MachineView};
+pub use machine::{MachineList, MachineRef, MachineView, Resources};
 pub use membership::{ForeignRegistry, JoinRequest, Membership, OrphanRequest};
 pub use operate::{
     BrakeAnswer, BrakeRequest, ForgetAnswer, MachineChange, MachineChanged, OperateAnswer, OperateRequest,

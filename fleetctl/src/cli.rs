@@ -1,9 +1,11 @@
 //! What there is to type: the commands and flags of CoreOS fleet 0.11 and 1.0, and those for operators.
 
+mod list;
 mod registry;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+pub use list::{List, ListFormat, ListMachines};
 pub use registry::{Backup, Registry, RegistryAction, Restore, Token};
 
 /// What `help` shows, in fleet's order.
@@ -163,7 +165,7 @@ pub enum Command {
     Journal(Journal),
     /// List the machines of the cluster
     #[command(help_template = COMMAND_HELP)]
-    ListMachines(List),
+    ListMachines(ListMachines),
     /// List the units that the cluster knows, and what is wanted of them
     #[command(help_template = COMMAND_HELP)]
     ListUnitFiles(List),
@@ -456,21 +458,6 @@ pub enum MachineAction {
         #[arg(value_name = "CHANGE", help_heading = "ARGUMENTS")]
         changes: Vec<String>,
     },
-}
-
-/// How to list.
-#[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "OPTIONS")]
-pub struct List {
-    /// Do not shorten ids and hashes
-    #[arg(long, short = 'l')]
-    pub full: bool,
-    /// Leave out the line of column names
-    #[arg(long)]
-    pub no_legend: bool,
-    /// Columns to show, separated by commas
-    #[arg(long, value_name = "FIELDS")]
-    pub fields: Option<String>,
 }
 
 /// What to show of a journal.

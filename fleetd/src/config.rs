@@ -9,6 +9,7 @@ mod dialect;
 mod load;
 mod options;
 mod raw;
+mod resources;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -64,8 +65,10 @@ pub struct Config {
     pub peer_listen: SocketAddr,
     /// Sockets of the API beside those that systemd passes.
     pub listen: Vec<ListenAddress>,
-    /// What this machine can give to units, where it was said.
+    /// What this machine has for units, where it was said.
     pub capacity: Capacity,
+    /// What of that is kept back for the system, where it was said.
+    pub capacity_reserve: Capacity,
     /// How long the brake holds after a loss of many machines; zero is for ever.
     pub engine_brake_hold: Duration,
     /// How long the records of a lost machine are kept; zero is for ever.

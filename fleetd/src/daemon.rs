@@ -3,6 +3,7 @@
 //! Readiness needs no store: what runs on this machine is adopted and the API's sockets are served before anything is
 //! asked of it. Ending comes in two kinds, which `ending` tells apart: a restart touches nothing, a stop drains.
 
+mod capacity;
 mod dump;
 mod ending;
 mod health;

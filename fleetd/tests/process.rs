@@ -89,6 +89,9 @@ fn a_reload_is_followed_without_a_restart_and_a_bad_one_changes_nothing() {
     running.wait_for_log("DEBUG ");
     assert!(running.log().contains("only after `systemctl restart fleet`: token_limit"), "{}", running.log());
     assert!(running.get("/fleet/v1/units").starts_with("HTTP/1.1 200"));
+    let reserve = "capacity=memory=1G,cpu=100%\ncapacity_reserve=memory=256M\nverbosity=1\n";
+    reload(&mut running, reserve, "changed: capacity, capacity_reserve");
+    reload(&mut running, "verbosity=1\n", "changed: capacity, capacity_reserve");
     reload(&mut running, "agent_ttl=soon\n", "SIGHUP: nothing was changed");
     assert!(running.log().contains("agent_ttl=soon: expected a duration"), "{}", running.log());
     reload(&mut running, "", "changed: verbosity\n");

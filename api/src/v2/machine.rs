@@ -31,6 +31,18 @@ pub struct MachineList {
     pub machines: Vec<MachineView>,
 }
 
+/// Memory and processor time. What is absent is not known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Resources {
+    /// Bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
+    /// Thousandths of a core.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_millis: Option<u64>,
+}
+
 /// A machine that is present.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -46,6 +58,15 @@ pub struct MachineView {
     /// From its configuration, with what operators changed.
     #[serde(default)]
     pub metadata: BTreeMap<String, String>,
+    /// What it gives to units that ask for memory or processor time.
+    #[serde(default)]
+    pub capacity: Resources,
+    /// What the units that it is to run ask for.
+    #[serde(default)]
+    pub used: Resources,
+    /// How many units it is to run; absent from servers that do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub units: Option<usize>,
     /// The version of its fleetd.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub version: String,

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use fleet_api::v2::{MachineRef, MachineView, Reached, StateView, UnitView};
+use fleet_api::v2::{MachineRef, MachineView, Reached, Resources, StateView, UnitView};
 use fleet_units::{DesiredState, UnitFile};
 use fleetctl::cli::List;
 
@@ -25,7 +25,17 @@ fn machine(index: usize) -> MachineRef {
 pub(crate) fn machines() -> Vec<MachineView> {
     let metadata = BTreeMap::from([("region".to_owned(), "eu".to_owned()), ("disk".to_owned(), "ssd".to_owned())]);
     vec![
-        MachineView { id: MACHINES[0].into(), address: "192.0.2.2".into(), metadata, ..MachineView::default() },
+        MachineView {
+            id: MACHINES[0].into(),
+            hostname: "web1".into(),
+            address: "192.0.2.2".into(),
+            metadata,
+            capacity: Resources { memory: Some(1900 << 20), cpu_millis: Some(1900) },
+            used: Resources { memory: Some(512 << 20), cpu_millis: Some(0) },
+            units: Some(12),
+            version: "2.0.0".into(),
+            ..MachineView::default()
+        },
         MachineView { id: MACHINES[1].into(), ..MachineView::default() },
     ]
 }

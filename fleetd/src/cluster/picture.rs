@@ -25,6 +25,14 @@ pub struct Parsed {
     pub description: String,
 }
 
+impl Parsed {
+    /// What a unit of this text asks of the cluster, where that makes sense.
+    #[must_use]
+    pub fn requirements(&self, name: &UnitName) -> Option<Requirements> {
+        Requirements::parse(self.merged.as_ref().unwrap_or(&self.file), name).ok()
+    }
+}
+
 /// The cluster as it is known.
 #[derive(Debug)]
 pub struct Picture {
@@ -88,8 +96,7 @@ impl Picture {
     #[must_use]
     pub fn requirements(&self, name: &UnitName) -> Option<Requirements> {
         let unit = self.view.units.get(name)?;
-        let parsed = self.parsed(&unit.value.content)?;
-        Requirements::parse(parsed.merged.as_ref().unwrap_or(&parsed.file), name).ok()
+        self.parsed(&unit.value.content)?.requirements(name)
     }
 
     /// Whether the unit runs on every machine that fits.

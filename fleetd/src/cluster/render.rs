@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use fleet_api::v1;
 use fleet_api::v2::{
-    MachineRef, MachineView, NoteKind as ApiNoteKind, NoteView, Reached, StateView, UnitText, UnitView,
+    MachineRef, MachineView, NoteKind as ApiNoteKind, NoteView, Reached, Resources, StateView, UnitText, UnitView,
 };
 use fleet_registry::record::{NoteKind, StateRecord, Target};
 use fleet_units::{DesiredState, MachineId, UnitName};
@@ -168,6 +168,9 @@ impl Picture {
                 hostname: machine.hostname.clone(),
                 address: machine.address.clone().unwrap_or_default(),
                 metadata: self.metadata(id),
+                capacity: Resources { memory: machine.capacity.memory, cpu_millis: machine.capacity.cpu_millis },
+                used: self.used(id),
+                units: Some(self.view.schedules.get(id).map_or(0, |schedule| schedule.value.units.len())),
                 version: machine.version.clone(),
                 catching_up: machine.catching_up,
                 leaving: machine.leaving,
@@ -178,6 +181,17 @@ impl Picture {
             }
         };
         self.view.machines.iter().map(view).collect()
+    }
+
+    /// What the units that a machine is to run ask of it.
+    fn used(&self, id: &MachineId) -> Resources {
+        let listed = self.view.schedules.get(id).into_iter().flat_map(|schedule| &schedule.value.units);
+        let (mut memory, mut cpu_millis) = (0_u64, 0_u64);
+        for asked in listed.filter_map(|(name, given)| self.parsed(&given.content)?.requirements(name)) {
+            memory = memory.saturating_add(asked.memory.unwrap_or(0));
+            cpu_millis = cpu_millis.saturating_add(asked.cpu_millis.unwrap_or(0));
+        }
+        Resources { memory: Some(memory), cpu_millis: Some(cpu_millis) }
     }
 
     /// What a machine says of itself, with what operators changed.

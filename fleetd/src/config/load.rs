@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     Config, ConfigError, DEFAULT_PATH, EtcdOptions, JoinWith, ListenAddress, OnStop, Raw, RegistryOptions, Source,
-    value,
+    resources, value,
 };
 
 /// Where options come from beside the environment, each overriding the one before.
@@ -91,6 +91,9 @@ impl Config {
             option(raw, name, value::boolean)?;
         }
         option(raw, "engine_reconcile_interval", value::seconds)?;
+        let capacity = option(raw, "capacity", resources::resources)?;
+        let capacity_reserve = option(raw, "capacity_reserve", resources::resources)?;
+        resources::refuse_excess(raw, &capacity, &capacity_reserve)?;
         Ok(Self {
             verbose: option(raw, "verbosity", |v| {
                 v.parse::<i64>().map(|level| level > 0).map_err(|_| "a number, 0 or more".to_owned())
@@ -111,7 +114,8 @@ impl Config {
                 value::address_of(v).ok_or_else(|| "an address such as 0.0.0.0:49154".to_owned())
             })?,
             listen: option(raw, "listen", |v| value::list(v).iter().map(|l| ListenAddress::parse(l)).collect())?,
-            capacity: option(raw, "capacity", value::capacity)?,
+            capacity,
+            capacity_reserve,
             engine_brake_hold: option(raw, "engine_brake_hold", value::parse_duration)?,
             machine_retention: option(raw, "machine_retention", value::parse_duration)?,
             on_stop: option(raw, "on_stop", |v| match v {

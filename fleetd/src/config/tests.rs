@@ -88,6 +88,12 @@ fn a_value_that_means_nothing_names_its_place_and_what_was_expected() {
         ("listen=x", "a path such as"),
         ("capacity=memory=lots", "such as memory=2G"),
         ("capacity=cpu=2", "such as memory=2G"),
+        ("capacity_reserve=cpu=2", "fleet.conf:1: capacity_reserve=cpu=2: expected memory in bytes"),
+        (
+            "capacity=memory=1G\ncapacity_reserve=memory=2G",
+            "capacity_reserve=memory=2G (fleet.conf:2) keeps back more memory than capacity=memory=1G (fleet.conf:1) has",
+        ),
+        ("capacity=cpu=50%\ncapacity_reserve=cpu=51%", "keeps back more cpu"),
         ("engine_brake_hold=5", "a duration with its unit"),
         ("on_stop=explode", "drain or keep"),
         ("what is this", "fleet.conf:1: expected key=value"),

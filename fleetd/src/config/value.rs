@@ -5,8 +5,6 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use fleet_registry::record::Capacity;
-
 /// Where something listens: a path for a unix socket, or an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenAddress {
@@ -146,33 +144,4 @@ pub(super) fn metadata(text: &str) -> Result<BTreeMap<String, String>, String> {
             _ => Err(format!("key=value pairs with commas between; `{pair}` is none")),
         })
         .collect()
-}
-
-/// `memory=2G,cpu=200%`.
-pub(super) fn capacity(text: &str) -> Result<Capacity, String> {
-    let expected = || "memory in systemd's units and cpu in per cent of a core, such as memory=2G,cpu=200%".to_owned();
-    let mut capacity = Capacity::default();
-    for part in list(text) {
-        match part.split_once('=').map(|(key, value)| (key.trim(), value.trim())) {
-            Some(("memory", value)) => capacity.memory = Some(bytes(value).ok_or_else(expected)?),
-            Some(("cpu", value)) => {
-                let percent: u64 = value.strip_suffix('%').and_then(|p| p.trim().parse().ok()).ok_or_else(expected)?;
-                capacity.cpu_millis = Some(percent.checked_mul(10).ok_or_else(expected)?);
-            }
-            _ => return Err(expected()),
-        }
-    }
-    Ok(capacity)
-}
-
-/// A size in systemd's units, which count by 1024.
-fn bytes(text: &str) -> Option<u64> {
-    let (number, shift) = match text.as_bytes().last()? {
-        b'K' => (&text[..text.len() - 1], 10),
-        b'M' => (&text[..text.len() - 1], 20),
-        b'G' => (&text[..text.len() - 1], 30),
-        b'T' => (&text[..text.len() - 1], 40),
-        _ => (text, 0),
-    };
-    number.trim().parse::<u64>().ok()?.checked_mul(1 << shift)
 }

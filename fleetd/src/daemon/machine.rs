@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use fleet_agent::{MachineFacts, facts};
-use fleet_registry::record::{Capacity, PeerEndpoint};
+use fleet_registry::record::PeerEndpoint;
 
+use super::capacity;
 use crate::config::Config;
 use crate::http::VERSION;
 use crate::peers::Identity;
@@ -25,22 +26,12 @@ pub(super) fn facts(config: &Config, peer_port: Option<u16>, identity: &Identity
         peer: peer_port.and_then(|port| endpoint(config.peer_listen, address.as_deref(), port, identity)),
         address,
         metadata: config.metadata.clone(),
-        capacity: capacity(config),
+        capacity: capacity::of_this_machine(config),
         version: VERSION.to_owned(),
         boot_id: facts::boot_id()?,
         instance: facts::instance(&runtime_directory(config.systemd_user))?,
         carries_registry: config.registry.embedded,
     })
-}
-
-/// What this machine can give, where the configuration does not say otherwise.
-pub(super) fn capacity(config: &Config) -> Capacity {
-    let found = facts::capacity();
-    Capacity {
-        memory: config.capacity.memory.or(found.memory),
-        cpu_millis: config.capacity.cpu_millis.or(found.cpu_millis),
-        ..Capacity::default()
-    }
 }
 
 fn runtime_directory(user: bool) -> PathBuf {

@@ -3,11 +3,12 @@
 use fleet_agent::{AgentControl, MachineFacts};
 use fleet_registry::etcd::EtcdStore;
 
-use super::{Read, etcd_config, machine};
+use super::{Read, capacity, etcd_config};
 use crate::config::{Config, OPTIONS, Raw};
 
 /// The options that follow without a restart.
-const FOLLOWING: [&str; 6] = ["verbosity", "metadata", "capacity", "etcd_cafile", "etcd_certfile", "etcd_keyfile"];
+const FOLLOWING: [&str; 7] =
+    ["verbosity", "metadata", "capacity", "capacity_reserve", "etcd_cafile", "etcd_certfile", "etcd_keyfile"];
 
 /// Reads the configuration again, and has it followed.
 pub(super) struct Reloader {
@@ -41,7 +42,7 @@ impl Reloader {
         }
         crate::logging::set_verbose(config.verbose);
         self.facts.metadata.clone_from(&config.metadata);
-        self.facts.capacity = machine::capacity(&config);
+        self.facts.capacity = capacity::of_this_machine(&config);
         self.agent.describe(self.facts.clone());
         tracing::debug!("SIGHUP: this log says more than usual");
         let (now, later): (Vec<&str>, Vec<&str>) = changed.into_iter().partition(|name| FOLLOWING.contains(name));

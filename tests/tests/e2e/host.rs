@@ -124,10 +124,17 @@ fn signals(cluster: &Cluster) -> Result<()> {
     person.fleetctl("start stays.service")?;
     let before = once(cluster, &["stays.service"])?;
     let fleetd = node.processes_named("fleetd");
-    node.exec(["sh", "-c", "echo metadata=zone=b >> /etc/fleet/fleet.conf && systemctl reload fleet.service"])?.ok()?;
-    until("the metadata is not published", || {
-        let list = person.fleetctl("list-machines --no-legend --fields=metadata")?;
-        ensure!(list.trim() == "zone=b", "{list}");
+    let options = "metadata=zone=b capacity=memory=2G capacity_reserve=memory=256M,cpu=0%";
+    let change = format!("printf '%s\\n' {options} >> /etc/fleet/fleet.conf && systemctl reload fleet.service");
+    node.exec(["sh", "-c", &change])?.ok()?;
+    until("what changed is not published", || {
+        let list = person.fleetctl("list-machines --no-legend --fields=metadata,memory")?;
+        ensure!(list.split_whitespace().eq(["zone=b", "0/1.8G"]), "{list}");
+        let all: Value = serde_json::from_str(&person.fleetctl("list-machines -o json")?)?;
+        let capacity = &all["machines"][0]["capacity"];
+        // The machine of a lab sees its host's processors, and as many are there for this program.
+        let cores = std::thread::available_parallelism()?.get();
+        ensure!(capacity["memory"] == 1_879_048_192_u64 && capacity["cpuMillis"] == 1000 * cores, "{all}");
         Ok(())
     })?;
     node.exec(["systemctl", "kill", "--signal=USR1", "fleet.service"])?.ok()?;

@@ -1,10 +1,13 @@
 //! API v2: many units at once, the stream of changes, and what stays visible.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fleet_api::v2::{DestroyOutcome, DestroyRequest, Outcome, UnitChange, UnitOutcome, UnitsRequest, WatchLine};
+use fleet_api::v2::{
+    DestroyOutcome, DestroyRequest, Outcome, Resources, UnitChange, UnitOutcome, UnitsRequest, WatchLine,
+};
 use fleet_registry::Key;
-use fleet_registry::record::Target;
+use fleet_registry::record::{ContentRecord, Target};
 use fleet_units::DesiredState;
 use futures::StreamExt;
 
@@ -253,6 +256,29 @@ async fn a_watcher_that_falls_behind_is_given_everything_anew() {
     };
     tokio::time::timeout(Duration::from_secs(30), read).await.expect("it comes to see what is");
     assert_eq!(snapshots, 2, "the first, and the one after what it missed");
+}
+
+/// Whoever looks for room sees what a machine has, and what its units ask of that.
+#[tokio::test]
+async fn machines_are_listed_with_what_they_have_and_what_is_asked_of_it() {
+    let served = Served::new().await;
+    let mut record = Served::machine_record("m1", BTreeMap::new(), None);
+    (record.capacity.memory, record.capacity.cpu_millis) = (Some(2 << 30), Some(4000));
+    served.write(Key::Machine(machine("m1")), &record).await;
+    served.add_machine("m2", &[]).await;
+    let text = "[Service]\nExecStart=/bin/true\n[X-Fleet]\nMemory=512M\nCPU=25%\n".to_owned();
+    let asks = ContentRecord { v: 1, text, drop_ins: BTreeMap::new(), extra: BTreeMap::new() };
+    served.write(Key::Content(asks.key()), &asks).await;
+    let (asking, modest) = (asks.key(), content("/bin/true"));
+    served
+        .schedule("m1", &[("a.service", 1, &asking), ("b.service", 2, &modest), ("c.service", 3, &asking)], &[], 1)
+        .await;
+    let machines = served.client().machines().await.unwrap().machines;
+    let resources = |memory, cpu_millis| Resources { memory, cpu_millis };
+    assert_eq!(machines[0].capacity, resources(Some(2 << 30), Some(4000)));
+    assert_eq!((&machines[0].used, machines[0].units), (&resources(Some(1 << 30), Some(500)), Some(3)));
+    assert_eq!(machines[1].capacity, resources(None, None), "it does not say");
+    assert_eq!((&machines[1].used, machines[1].units), (&resources(Some(0), Some(0)), Some(0)));
 }
 
 #[tokio::test]
