@@ -87,6 +87,8 @@ pub(crate) struct Absence {
     /// After a restored store, or a record that was put right by hand: absences count from here.
     outage_end: Option<Mono>,
     machines: BTreeMap<MachineId, Sighting>,
+    /// Those of them that are not present, so that whoever asks after each change need not look at the others.
+    away: BTreeSet<MachineId>,
     /// The last linearizable read that succeeded: when it was sent, and when its answer came.
     read: Option<(Mono, Mono)>,
     brake: Option<Brake>,
@@ -103,6 +105,7 @@ impl Absence {
             evidence: Evidence::new(),
             outage_end: None,
             machines: BTreeMap::new(),
+            away: BTreeSet::new(),
             read: None,
             brake: None,
             is_brake_unreadable: false,
@@ -132,6 +135,7 @@ impl Absence {
     /// Forgets who was there, before all is read anew.
     pub(crate) fn forget_all(&mut self) {
         self.machines.clear();
+        self.away.clear();
         self.brake = None;
         self.census = Census::None;
     }
@@ -141,6 +145,7 @@ impl Absence {
         let sighting = self.machines.entry(id.clone()).or_insert_with(|| Sighting::new(now.mono, State::Present));
         sighting.state = State::Present;
         sighting.is_garbled = false;
+        self.away.remove(id);
     }
 
     /// A machine is there, by a record that cannot be read.
@@ -153,6 +158,7 @@ impl Absence {
     /// A machine that was there before this fleetd looked.
     pub(crate) fn present_before(&mut self, id: &MachineId) {
         self.machines.insert(id.clone(), Sighting::new(Mono::ZERO, State::Present));
+        self.away.remove(id);
     }
 
     /// A machine is there no more. Where somebody removed what could not be read, its fleetd has a lease's time to write
@@ -161,6 +167,7 @@ impl Absence {
         let Some(sighting) = self.machines.get_mut(id) else { return };
         if sighting.state == State::Present {
             sighting.state = State::Held { since: now.mono, wall: now.wall };
+            self.away.insert(id.clone());
             if sighting.is_garbled {
                 self.outage_end = Some(now.mono);
                 self.read = None;
@@ -172,6 +179,7 @@ impl Absence {
     pub(crate) fn left(&mut self, now: Now, id: &MachineId) {
         if let Some(sighting) = self.machines.get_mut(id) {
             sighting.state = State::Lost { since: now.mono, wall: now.wall, weighs: false };
+            self.away.insert(id.clone());
         }
     }
 
@@ -179,13 +187,17 @@ impl Absence {
     pub(crate) fn absent_before(&mut self, now: Now, id: &MachineId, holds_units: bool) {
         let (since, wall) = (now.mono, now.wall);
         let state = if holds_units { State::Held { since, wall } } else { State::Lost { since, wall, weighs: false } };
-        self.machines.entry(id.clone()).or_insert(Sighting::new(Mono::ZERO, state));
+        let sighting = self.machines.entry(id.clone()).or_insert(Sighting::new(Mono::ZERO, state));
+        if sighting.state != State::Present {
+            self.away.insert(id.clone());
+        }
     }
 
     /// A machine that nobody knows any more.
     pub(crate) fn forget(&mut self, id: &MachineId) {
         if self.machines.get(id).is_some_and(|sighting| sighting.state != State::Present) {
             self.machines.remove(id);
+            self.away.remove(id);
         }
     }
 
@@ -280,7 +292,7 @@ impl Absence {
         if self.brake.is_some() || self.is_brake_unreadable || !self.is_proven(now) {
             return false;
         }
-        let newest = self.machines.values().filter_map(|sighting| match sighting.state {
+        let newest = self.absent().filter_map(|(_, sighting)| match sighting.state {
             State::Held { since, .. } => Some(since),
             _ => None,
         });
@@ -306,8 +318,13 @@ impl Absence {
         self.census.answered(call, left, self.ttl)
     }
 
+    /// Those that are not present, by id.
+    fn absent(&self) -> impl Iterator<Item = (&MachineId, &Sighting)> {
+        self.away.iter().filter_map(|id| Some((id, self.machines.get(id)?)))
+    }
+
     fn held(&self) -> impl Iterator<Item = (&MachineId, u64)> {
-        self.machines.iter().filter_map(|(id, sighting)| match sighting.state {
+        self.absent().filter_map(|(id, sighting)| match sighting.state {
             State::Held { wall, .. } => Some((id, wall)),
             _ => None,
         })
@@ -372,8 +389,7 @@ impl Absence {
     /// The most machines that were lost within one lease, of which at least one is not taken as lost yet.
     fn lost_within_one_lease(&self) -> BTreeMap<MachineId, u64> {
         let weighing: Vec<(&MachineId, Mono, u64, bool)> = self
-            .machines
-            .iter()
+            .absent()
             .filter_map(|(id, sighting)| match sighting.state {
                 State::Held { since, wall } => Some((id, since, wall, true)),
                 State::Lost { since, wall, weighs: true } => Some((id, since, wall, false)),
@@ -390,10 +406,9 @@ impl Absence {
 
     /// Whether the brake goes off, or takes in more machines.
     fn judge_brake(&mut self, now: Now) -> Option<Verdict> {
-        let brake = self.brake.as_mut()?;
+        let brake = self.brake.as_ref()?;
         let absent: BTreeMap<MachineId, u64> = self
-            .machines
-            .iter()
+            .absent()
             .filter_map(|(id, sighting)| match sighting.state {
                 State::Held { wall, .. } => Some((id.clone(), wall)),
                 State::Lost { wall, weighs: true, .. } if brake.record.lost.contains_key(id) => {
@@ -402,6 +417,7 @@ impl Absence {
                 _ => None,
             })
             .collect();
+        let brake = self.brake.as_mut()?;
         // Where some come back the others are given a lease to do so too.
         let eased = !too_many(absent.len(), brake.record.present_before as usize);
         brake.eased = eased.then(|| brake.eased.unwrap_or(now.mono));
@@ -428,7 +444,8 @@ impl Absence {
 
     fn lose_all(&mut self, weighs: bool) -> Vec<MachineId> {
         let mut lost = Vec::new();
-        for (id, sighting) in &mut self.machines {
+        for id in &self.away {
+            let Some(sighting) = self.machines.get_mut(id) else { continue };
             match sighting.state {
                 State::Held { since, wall } => {
                     sighting.state = State::Lost { since, wall, weighs };

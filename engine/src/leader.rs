@@ -248,6 +248,11 @@ impl Leader {
         self.writer.enqueue(writes);
         self.send(ground, wishes);
         self.write_notes(ground, wishes);
+        if self.writer.is_busy() {
+            // What can wait does, until the schedules are written.
+            self.awaits_registry = true;
+            return;
+        }
         let schedules = self.stored.values().map(|stored| &stored.record);
         if let Some(txn) = self.sweeper.sweep(ground.now.mono, ground.view, schedules, self.fence) {
             let call = self.call(Request::Txn(txn), wishes);
@@ -313,7 +318,7 @@ impl Leader {
         if let Some(cluster) = &mut self.cluster {
             cluster.set_generation(&plan.id, generation);
         }
-        Some(Write { machine: plan.id, record, replaces, absent, takes_from_lost: plan.lost })
+        Some(Write { absent, takes_from_lost: plan.lost, ..Write::new(plan.id, record, replaces) })
     }
 
     fn send(&mut self, ground: Ground<'_>, wishes: &mut Vec<Wish>) {

@@ -14,10 +14,42 @@ use crate::placement::{Capacity, MachineFacts, Presence, UnitSpec};
 /// The section that placement reads.
 const SECTION: &str = "X-Fleet";
 
+/// What a text says of where its units may run.
+#[derive(Debug, Clone)]
+enum Section {
+    /// The same for every unit: it was read once.
+    Same(Result<Arc<Requirements>, Arc<str>>),
+    /// For each unit another, by its name.
+    ByName(Arc<UnitFile>),
+}
+
+impl Section {
+    fn new(file: UnitFile) -> Self {
+        // A specifier is a percent sign with something behind it, quotes perhaps in between; an amount ends with one.
+        let is_by_name =
+            file.options().iter().any(|option| option.value.trim_end().trim_end_matches('%').contains('%'));
+        match UnitName::parse("any.service") {
+            Ok(any) if !is_by_name => Self::Same(requirements(&file, &any)),
+            _ => Self::ByName(Arc::new(file)),
+        }
+    }
+
+    fn requirements(&self, name: &UnitName) -> Result<Arc<Requirements>, Arc<str>> {
+        match self {
+            Self::Same(same) => same.clone(),
+            Self::ByName(file) => requirements(file, name),
+        }
+    }
+}
+
+fn requirements(file: &UnitFile, name: &UnitName) -> Result<Arc<Requirements>, Arc<str>> {
+    Requirements::parse(file, name).map(Arc::new).map_err(|error| error.to_string().into())
+}
+
 /// What remains in memory of units' texts: the section that says where they may run.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Digests {
-    sections: BTreeMap<ContentKey, Result<Arc<UnitFile>, Arc<str>>>,
+    sections: BTreeMap<ContentKey, Result<Section, Arc<str>>>,
     /// Of texts with `OnDisconnect=stop`: how long stopping takes at most.
     stop_bounds: BTreeMap<ContentKey, Duration>,
 }
@@ -30,7 +62,7 @@ impl Digests {
             self.stop_bounds.insert(key.clone(), bound);
         }
         let section = files.and_then(|files| digest(&files));
-        self.sections.insert(key, section.map(Arc::new).map_err(Arc::from));
+        self.sections.insert(key, section.map(Section::new).map_err(Arc::from));
     }
 
     /// A text was deleted.
@@ -52,11 +84,10 @@ impl Digests {
 
     /// What a unit of this text asks for.
     fn requirements(&self, content: &ContentKey, name: &UnitName) -> Result<Arc<Requirements>, Arc<str>> {
-        let section = match self.sections.get(content) {
-            Some(section) => section.as_ref().map_err(Arc::clone)?,
-            None => return Err("the registry does not hold it".into()),
-        };
-        Requirements::parse(section, name).map(Arc::new).map_err(|error| error.to_string().into())
+        match self.sections.get(content) {
+            Some(section) => section.as_ref().map_err(Arc::clone)?.requirements(name),
+            None => Err("the registry does not hold it".into()),
+        }
     }
 }
 
@@ -151,4 +182,33 @@ pub(crate) fn machine(view: &View, id: &MachineId, fencing: Option<BTreeMap<Unit
         facts.presence = Presence::Held;
     }
     facts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever writes one text for many units gets for each of them what it says of that one.
+    #[test]
+    fn a_text_that_is_read_once_says_the_same_of_every_unit() {
+        let cases = [
+            ("", true),
+            ("Memory=512M\nCPU=25%\nMachineMetadata=zone=a", true),
+            ("Conflicts=web@*.service", true),
+            ("MachineOf=nonsense", true),
+            ("Conflicts=%p@*.service", false),
+            ("MachineOf=\"db@%\"i.service", false),
+            ("MachineID=%m", false),
+            ("MachineMetadata=load=50%\nSpreadGroup=%N", false),
+        ];
+        for (text, same) in cases {
+            let file = UnitFile::parse(&format!("[X-Fleet]\n{text}\n")).unwrap();
+            let section = Section::new(file.clone());
+            assert_eq!(matches!(section, Section::Same(_)), same, "{text}");
+            for name in ["web@1.service", "web@.service", "db.timer"] {
+                let name = name.parse().unwrap();
+                assert_eq!(section.requirements(&name), requirements(&file, &name), "{text} of {name}");
+            }
+        }
+    }
 }

@@ -207,6 +207,11 @@ impl Failures {
     }
 
     fn look_at(&mut self, ground: Ground<'_>, cluster: &Cluster, name: &UnitName, is_written: bool) {
+        // Of most units there is nothing to know: none of them is worth reading what it asks for.
+        let states = ground.view.states.get(name).into_iter().flat_map(|states| states.values());
+        if !self.cases.contains_key(name) && !states.into_iter().any(|state| has_failed(&state.value)) {
+            return;
+        }
         let spec = facts::unit(ground.view, ground.digests, name);
         let limit = spec.as_ref().map_or(0, limit);
         let Some(spec) = spec.filter(|_| limit > 0) else {

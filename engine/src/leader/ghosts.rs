@@ -78,13 +78,7 @@ impl Leader {
                     };
                     let mut record = old.unwrap_or_else(empty);
                     record.generation = write.record.generation;
-                    let write = Write {
-                        machine: write.machine.clone(),
-                        record,
-                        replaces: write.replaces,
-                        absent: BTreeSet::new(),
-                        takes_from_lost: false,
-                    };
+                    let write = Write::new(write.machine.clone(), record, write.replaces);
                     again.insert(write.machine.clone(), write);
                 }
                 (None, None) => {}

@@ -30,12 +30,22 @@ const MAX_IN_FLIGHT: usize = 16;
 pub(crate) struct Write {
     pub(crate) machine: MachineId,
     pub(crate) record: ScheduleRecord,
+    /// The same, as it is written.
+    pub(crate) value: Bytes,
     /// Mod revision of the value that it replaces; 0 where there is none.
     pub(crate) replaces: i64,
     /// Machines that must be absent for it.
     pub(crate) absent: BTreeSet<MachineId>,
     /// Whether it takes units from a lost machine.
     pub(crate) takes_from_lost: bool,
+}
+
+impl Write {
+    /// A schedule that is to stand in the place of what has this mod revision.
+    pub(crate) fn new(machine: MachineId, record: ScheduleRecord, replaces: i64) -> Self {
+        let value = record.encode();
+        Self { machine, record, value, replaces, absent: BTreeSet::new(), takes_from_lost: false }
+    }
 }
 
 /// Writes that are one transaction.
@@ -47,16 +57,16 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    fn takes(&self, write: &Write, bytes: usize) -> bool {
+    fn takes(&self, write: &Write) -> bool {
         let absent = self.absent.union(&write.absent).count();
         self.writes.is_empty()
             || (self.writes.len() < MAX_SCHEDULES
                 && 1 + self.writes.len() + 1 + absent <= MAX_COMPARES
-                && self.bytes + bytes <= MAX_BYTES)
+                && self.bytes + write.value.len() <= MAX_BYTES)
     }
 
-    fn push(&mut self, write: Write, bytes: usize) {
-        self.bytes += bytes;
+    fn push(&mut self, write: Write) {
+        self.bytes += write.value.len();
         self.absent.extend(write.absent.iter().cloned());
         self.writes.push(write);
     }
@@ -77,7 +87,7 @@ impl Batch {
         for write in &self.writes {
             let key = layout.encode(&Key::Schedule(write.machine.clone()));
             txn.compare.push(Compare::modified_at(key.clone(), write.replaces));
-            txn.success.push(Operation::Put(PutRequest::new(key.clone(), write.record.encode())));
+            txn.success.push(Operation::Put(PutRequest::new(key.clone(), write.value.clone())));
             txn.failure.push(look(key));
         }
         for machine in &self.absent {
@@ -112,12 +122,13 @@ impl Writer {
 
     /// Takes up writes.
     pub(crate) fn enqueue(&mut self, writes: Vec<Write>) {
-        let whole = batches(writes.clone());
+        let whole = batches(writes);
         if whole.len() <= 1 {
             self.waves.extend((!whole.is_empty()).then_some(whole));
             return;
         }
-        let (first, second): (Vec<Write>, Vec<Write>) = writes.into_iter().partition(|write| write.takes_from_lost);
+        let writes = whole.into_iter().flat_map(|batch| batch.writes);
+        let (first, second): (Vec<Write>, Vec<Write>) = writes.partition(|write| write.takes_from_lost);
         self.waves.extend([batches(first), batches(second)].into_iter().filter(|wave| !wave.is_empty()));
     }
 
@@ -145,11 +156,10 @@ fn batches(writes: Vec<Write>) -> VecDeque<Batch> {
     let mut batches = VecDeque::new();
     let mut batch = Batch::default();
     for write in writes {
-        let bytes = write.record.encode().len();
-        if !batch.takes(&write, bytes) {
+        if !batch.takes(&write) {
             batches.push_back(std::mem::take(&mut batch));
         }
-        batch.push(write, bytes);
+        batch.push(write);
     }
     if !batch.writes.is_empty() {
         batches.push_back(batch);
