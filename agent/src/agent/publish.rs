@@ -24,6 +24,8 @@ use crate::report::Report;
 
 /// How long changes are collected.
 const COLLECT: Duration = Duration::from_millis(5);
+/// How long an acknowledgement that nobody waits for may wait for a state to go along with.
+const LEISURE: Duration = Duration::from_millis(100);
 /// At most this many operations a transaction: etcd takes 128, compares included.
 const BATCH: usize = 100;
 /// A unit that keeps changing writes this often...
@@ -133,9 +135,14 @@ impl Publisher {
         *due = (*due).min(at);
     }
 
-    /// This is to be acknowledged; in a moment, if more is about to follow.
-    pub(super) fn acknowledge(&mut self, progress: Progress, now: Mono) {
-        let at = if progress.stopping.is_empty() { now } else { now + COLLECT };
+    /// This is to be acknowledged; in a moment, if more is about to follow, and with the next state that is written, if
+    /// one is soon and nobody waits for it.
+    pub(super) fn acknowledge(&mut self, progress: Progress, now: Mono, is_awaited: bool) {
+        let at = match progress.stopping.is_empty() {
+            true if is_awaited => now,
+            true => now + LEISURE,
+            false => now + COLLECT,
+        };
         let since = self.applied_wanted.as_ref().map_or(at, |(_, since)| at.min(*since));
         self.applied_wanted = Some((progress, since));
     }

@@ -322,7 +322,10 @@ impl Agent {
             _ => false,
         };
         if publishes {
-            self.publisher.acknowledge(progress, now.mono);
+            // Without a unit that somebody waits for to be gone, it goes along with what is said of those that came.
+            let takes_away = self.schedule.as_ref().is_some_and(|schedule| !schedule.leaving.is_empty());
+            let is_awaited = takes_away || self.mode != Mode::Running;
+            self.publisher.acknowledge(progress, now.mono, is_awaited);
         }
     }
 

@@ -72,8 +72,8 @@ fn a_stop_that_takes_long_holds_back_no_other_unit() {
     let mut w = World::present();
     w.give("a.service", 5, TEXT, Target::Launched);
     w.give("b.service", 6, TEXT, Target::Launched);
-    w.publish();
-    w.until("both run", |w| w.is_active("a.service") && w.is_active("b.service"));
+    let given = w.publish();
+    w.until("both run", |w| w.is_active("a.service") && w.is_active("b.service") && w.applied() == Some(given));
     w.systemd.slow_stop.insert(unit("b.service"), Duration::from_secs(60));
     w.systemd.slow_stop.insert(unit("a.service"), Duration::from_secs(5));
     w.take("a.service");
