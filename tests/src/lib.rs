@@ -8,6 +8,7 @@
 pub mod bench;
 pub mod cluster;
 pub mod conformance;
+pub mod hosts;
 pub mod lab;
 pub mod next;
 mod programs;

@@ -25,6 +25,12 @@ impl Requests {
         Self::parse(&text).with_context(|| format!("{url}/metrics has no line of requests"))
     }
 
+    /// Asks an etcd that serves clients here: `127.0.0.1:PORT`.
+    pub(crate) fn of(address: &str) -> Result<Self> {
+        let text = get(address).with_context(|| format!("cannot read {address}/metrics"))?;
+        Self::parse(&text).with_context(|| format!("{address}/metrics has no line of requests"))
+    }
+
     /// How many of those since an earlier look may have written something. An agent and an engine read in other ways.
     pub(crate) fn writes_since(&self, earlier: &Self) -> f64 {
         let count = |requests: &Self, method: &str| requests.0.get(method).copied().unwrap_or_default();

@@ -45,6 +45,18 @@ pub enum RowName {
     Start1000,
     /// Memory of the leader's fleetd with 1,000 units.
     MemoryEngine,
+    /// A made-up cluster placed from nothing and committed to a real etcd.
+    Commit,
+    /// 20,000 units on 1,000 machines without a systemd, until all are reported running.
+    HostsStart,
+    /// Requests to etcd for those units.
+    HostsRequests,
+    /// CPU time of the leader for those units.
+    HostsEngine,
+    /// From the loss of a tenth of those machines until their units run elsewhere.
+    HostsLost,
+    /// From the end of their leader's lease to the next leader's first decision.
+    HostsLeader,
     /// 100,000 units are placed on 10,000 machines, from nothing.
     Place,
     /// The same with spread over zones and conflicts within each template.

@@ -1,6 +1,8 @@
 //! The measurements.
 
+mod commit;
 mod crash;
+mod hosts;
 mod line;
 mod lost;
 mod many;
@@ -10,7 +12,9 @@ mod rest;
 mod shapes;
 mod start;
 
+pub(super) use commit::commit;
 pub(super) use crash::crash;
+pub(super) use hosts::hosts;
 pub(super) use line::head_of_line;
 pub(super) use lost::leader_lost;
 pub(super) use many::{start_200, start_1000};

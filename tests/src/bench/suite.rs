@@ -51,6 +51,11 @@ impl Extent {
         self.of(Duration::from_secs(10), Duration::from_secs(4))
     }
 
+    /// Machines without a systemd, and their units.
+    pub(crate) fn hosts(self, full: usize) -> usize {
+        self.of(full, full / 10)
+    }
+
     /// Repetitions of what takes milliseconds.
     pub(crate) fn repetitions(self) -> usize {
         self.of(50, 10)
@@ -87,12 +92,17 @@ use Measure::{Alone, Booted};
 /// What is measured together, in an order in which each leaves behind what the next one needs. Who leads is lost last:
 /// until then no leader has been anything else, which its memory would show. What needs no machines comes before they
 /// are there to be a burden.
-const GROUPS: [(&[RowName], Measure); 14] = [
+const GROUPS: [(&[RowName], Measure); 16] = [
     (&[RowName::Place, RowName::PlaceSpread], Alone(rows::place)),
     (&[RowName::PlaceNothing, RowName::PlaceOne], Alone(rows::change)),
     (&[RowName::MachineGone, RowName::FullMachineGone, RowName::RackGone], Alone(rows::loss)),
     (&[RowName::AntiAffinity, RowName::Affinity], Alone(rows::shapes)),
     (&[RowName::Curve], Alone(rows::curve)),
+    (&[RowName::Commit], Alone(rows::commit)),
+    (
+        &[RowName::HostsStart, RowName::HostsRequests, RowName::HostsEngine, RowName::HostsLost, RowName::HostsLeader],
+        Alone(rows::hosts),
+    ),
     (&[RowName::StartNoBlock, RowName::Start], Booted(rows::start)),
     (&[RowName::Start200], Booted(rows::start_200)),
     (&[RowName::RestRequests, RowName::RestCpu, RowName::MemoryAgent], Booted(rows::rest)),
