@@ -101,7 +101,7 @@ impl Layout {
         match tail.split_once('/') {
             None if tail == "cluster" => Some(Key::Cluster),
             Some(("units", u)) => unit(u).map(Key::Unit),
-            Some(("contents", c)) if !c.is_empty() => Some(Key::Content(ContentKey(c.to_owned()))),
+            Some(("contents", c)) if !c.is_empty() => Some(Key::Content(ContentKey(c.into()))),
             Some(("machines", m)) => machine(m).map(Key::Machine),
             Some(("operator", m)) => machine(m).map(Key::Operator),
             Some(("schedule", m)) => machine(m).map(Key::Schedule),

@@ -33,4 +33,4 @@ pub use mirror::{KvChange, Mirror, MirrorConfig, MirrorEffect, MirrorInput};
 pub use session::{Evidence, Session, SessionConfig, SessionEffect, SessionEvent, SessionInput};
 pub use step::{CallId, Mono, Now, Owner, StateMachine, StoreEffect, StoreEvent, WatchId};
 pub use store::Store;
-pub use view::{Change, Contents, Unreadable, View};
+pub use view::{Change, Contents, Few, Unreadable, View};

@@ -131,7 +131,7 @@ pub struct Mirror {
     names: u64,
     phase: Phase,
     /// Mod revision of every key as handed over; 0 where it belongs to a store that is gone.
-    known: BTreeMap<Bytes, i64>,
+    known: BTreeMap<Box<[u8]>, i64>,
     /// Everything up to here has been handed over.
     revision: i64,
     /// Highest revision that the store has shown.

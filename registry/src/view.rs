@@ -1,5 +1,8 @@
 //! The typed cluster, built from a mirror's changes. Pure: the same changes give the same view.
 
+mod few;
+mod shared;
+
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
@@ -13,6 +16,7 @@ use crate::record::{
     OperatorRecord, Record, RecordError, ScheduleRecord, StateRecord, UnitRecord, Versioned,
 };
 use crate::store::KeyValue;
+pub use few::Few;
 
 /// What becomes of the texts of units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +51,7 @@ pub struct View {
     /// `applied/`
     pub applied: BTreeMap<MachineId, Versioned<AppliedRecord>>,
     /// `states/`, by unit first; a unit without states has no entry.
-    pub states: BTreeMap<UnitName, BTreeMap<MachineId, Versioned<StateRecord>>>,
+    pub states: BTreeMap<UnitName, Few<MachineId, Versioned<StateRecord>>>,
     /// `notes/`
     pub notes: BTreeMap<UnitName, Versioned<NoteRecord>>,
     /// `engine/leader`
@@ -236,7 +240,10 @@ impl View {
                 Change::Cluster
             }
             Key::Unit(name) => {
-                let old = self.units.insert(name.clone(), decode(kv)?);
+                let mut new: Versioned<UnitRecord> = decode(kv)?;
+                self.share_content(&mut new.value.content);
+                let name = self.shared_unit(name);
+                let old = self.units.insert(name.clone(), new);
                 Change::Unit { name, old }
             }
             Key::Content(key) => self.put_content(key, kv)?,
@@ -253,7 +260,9 @@ impl View {
                 Change::Operator { id }
             }
             Key::Schedule(id) => {
-                let old = self.schedules.insert(id.clone(), decode(kv)?);
+                let mut new = decode(kv)?;
+                self.share_schedule(&mut new.value);
+                let old = self.schedules.insert(id.clone(), new);
                 Change::Schedule { id, old }
             }
             Key::Applied(id) => {
@@ -261,7 +270,9 @@ impl View {
                 Change::Applied { id, old }
             }
             Key::State(machine, unit) => {
-                let new = decode(kv)?;
+                let mut new: Versioned<StateRecord> = decode(kv)?;
+                self.share_content(&mut new.value.content);
+                let (machine, unit) = (self.shared_machine(machine), self.shared_unit(unit));
                 let old = self.states.entry(unit.clone()).or_default().insert(machine.clone(), new);
                 Change::State { machine, unit, old }
             }

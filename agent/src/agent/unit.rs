@@ -72,7 +72,7 @@ impl Unit {
                 };
                 let (uid, mut content, restarts) = (note.uid, note.content, note.restarts);
                 if planted::is(Fault::AdoptionRestarts) {
-                    content = ContentKey(String::new());
+                    content = ContentKey("".into());
                 }
                 Self {
                     held: Some(Held { uid, content, restarts, stage, starting: note.starting, noted: true }),
@@ -87,7 +87,7 @@ impl Unit {
             Err(why) => Self {
                 held: Some(Held {
                     uid: LEFT,
-                    content: found.content.unwrap_or(ContentKey(String::new())),
+                    content: found.content.unwrap_or(ContentKey("".into())),
                     restarts: 0,
                     stage: Stage::Launched,
                     starting: true,

@@ -124,7 +124,7 @@ fn some_held() -> impl Strategy<Value = Option<Held>> {
     let parts = (1..3_i64, "[ab]", 0..3_u64, stages(), any::<bool>(), any::<bool>());
     let held = parts.prop_map(|(uid, content, restarts, stage, starting, noted)| {
         let starting = starting || stage == Stage::Launched;
-        Held { uid, content: ContentKey(content), restarts, stage, starting, noted }
+        Held { uid, content: ContentKey(content.into()), restarts, stage, starting, noted }
     });
     proptest::option::of(held)
 }
@@ -133,7 +133,7 @@ fn some_wanted() -> impl Strategy<Value = Option<Assignment>> {
     let target = prop_oneof![Just(Target::Loaded), Just(Target::Launched)];
     let wanted = (1..3_i64, "[ab]", target, 0..3_u64).prop_map(|(uid, content, target, restarts)| Assignment {
         uid,
-        content: ContentKey(content),
+        content: ContentKey(content.into()),
         target,
         restarts,
         extra: Default::default(),

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fleet_registry::store::{Compare, DeleteRequest, Operation, TxnRequest, prefix_end};
-use fleet_registry::{Key, Mono};
+use fleet_registry::{Few, Key, Mono};
 use fleet_units::MachineId;
 
 use super::{Ground, facts};
@@ -48,7 +48,7 @@ impl Retention {
         }
         self.next = Some(now + INTERVAL.min(self.keep));
         let view = ground.view;
-        let stated = view.states.values().flat_map(BTreeMap::keys);
+        let stated = view.states.values().flat_map(Few::keys);
         let known: BTreeSet<&MachineId> = view.schedules.keys().chain(view.applied.keys()).chain(stated).collect();
         // What cannot be read is left alone.
         let unreadable = view.unreadable.keys().filter_map(|key| match key {

@@ -130,7 +130,7 @@ impl UnitSpec {
     /// A unit whose record cannot be read, for this reason.
     #[must_use]
     pub fn unreadable(uid: i64, why: &str) -> Self {
-        let (content, desired) = (ContentKey(String::new()), DesiredState::Launched);
+        let (content, desired) = (ContentKey("".into()), DesiredState::Launched);
         Self { uid, content, desired, restarts: 0, requirements: Err(why.into()), readable: false }
     }
 

@@ -107,7 +107,7 @@ impl Model {
         let unit = &self.units[name];
         UnitSpec {
             uid: unit.uid,
-            content: ContentKey(unit.options.clone()),
+            content: ContentKey(unit.options.as_str().into()),
             desired: unit.desired,
             restarts: 0,
             requirements: Ok(unit.requirements.clone()),

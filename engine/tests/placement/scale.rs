@@ -17,7 +17,7 @@ fn add(cluster: &mut Cluster, n: usize, uid: i64) {
         _ => (unit(&format!("log@{}.service", n - 1)), "MachineOf=db@%i.service".to_owned()),
     };
     let requirements = Ok(Arc::new(requirements(&name, &options)));
-    let content = ContentKey(options);
+    let content = ContentKey(options.into());
     cluster.set_unit(
         &name,
         UnitSpec { uid, content, desired: DesiredState::Launched, restarts: 0, requirements, readable: true },

@@ -16,7 +16,7 @@ fn key() -> impl Strategy<Value = Key> {
     prop_oneof![
         Just(Key::Cluster),
         unit().prop_map(Key::Unit),
-        "[0-9a-f]{64}".prop_map(|digest| Key::Content(ContentKey(digest))),
+        "[0-9a-f]{64}".prop_map(|digest| Key::Content(ContentKey(digest.into()))),
         machine().prop_map(Key::Machine),
         machine().prop_map(Key::Operator),
         machine().prop_map(Key::Schedule),
@@ -67,7 +67,7 @@ fn the_layout_is_the_documented_one() {
     let rows = [
         (Key::Cluster, "cluster"),
         (Key::Unit(u.clone()), "units/a.service"),
-        (Key::Content(ContentKey("00ff".to_owned())), "contents/00ff"),
+        (Key::Content(ContentKey("00ff".into())), "contents/00ff"),
         (Key::Machine(m.clone()), "machines/m1"),
         (Key::Operator(m.clone()), "operator/m1"),
         (Key::Schedule(m.clone()), "schedule/m1"),

@@ -1,6 +1,7 @@
 //! `units/<unit>` and `contents/<sha256>`: what people asked for.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use fleet_units::{DesiredState, UnitHash};
 use serde::{Deserialize, Serialize};
@@ -9,9 +10,11 @@ use sha2::{Digest, Sha256};
 use super::{Extra, WallMillis};
 
 /// Names a stored text: the SHA-256 of a unit file and its drop-ins, in hexadecimal.
+///
+/// Cloning is cheap: keys are shared, not copied.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ContentKey(pub String);
+#[serde(from = "String", into = "String")]
+pub struct ContentKey(pub Arc<str>);
 
 impl ContentKey {
     /// The key of a unit file and its drop-ins (file name to text).
@@ -28,7 +31,19 @@ impl ContentKey {
             part(name);
             part(text);
         }
-        Self(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
+        hash.finalize().iter().map(|b| format!("{b:02x}")).collect::<String>().into()
+    }
+}
+
+impl From<String> for ContentKey {
+    fn from(key: String) -> Self {
+        Self(key.into())
+    }
+}
+
+impl From<ContentKey> for String {
+    fn from(key: ContentKey) -> Self {
+        key.0.as_ref().to_owned()
     }
 }
 
