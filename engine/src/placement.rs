@@ -15,6 +15,7 @@ mod filter;
 mod found;
 mod group;
 mod index;
+mod kinds;
 mod machine;
 mod order;
 mod pass;

@@ -48,7 +48,7 @@ pub enum Choice {
     /// No other can take the unit.
     Only,
     /// It comes before another in the order.
-    Before(Box<Compared>),
+    Before(Arc<Compared>),
     /// The units that it must be with are there.
     Beside {
         /// One of them.
@@ -69,7 +69,7 @@ pub enum Choice {
 
 impl Choice {
     pub(super) fn before(chosen: Candidate, runner_up: Candidate) -> Self {
-        Self::Before(Box::new(Compared { chosen, runner_up }))
+        Self::Before(Arc::new(Compared { chosen, runner_up }))
     }
 }
 

@@ -3,8 +3,10 @@
 //! Facts go in here, and each marks dirty what it may concern; [`Cluster::pass`] decides about that and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use fleet_units::{MachineId, UnitName};
+use fleet_registry::record::ContentKey;
+use fleet_units::{MachineId, Requirements, UnitName};
 
 use super::decision::{Departure, Outcome};
 use super::facts::{MachineFacts, Presence, UnitSpec};
@@ -54,6 +56,12 @@ pub struct Cluster {
     pub(super) doubts: BTreeMap<MachineId, i64>,
     /// Where global units were started since the last pass.
     pub(super) arrivals: BTreeMap<UnitIx, Vec<MachineId>>,
+    /// How many machines were tried for units so far.
+    pub(super) tried: u64,
+    /// How often something changed that may let a machine take a unit that it could not take before.
+    pub(super) frees: u64,
+    /// What a unit of each text asks for.
+    pub(super) demands: BTreeMap<ContentKey, Arc<Requirements>>,
 }
 
 impl Cluster {
@@ -67,6 +75,12 @@ impl Cluster {
     #[must_use]
     pub fn is_dirty(&self) -> bool {
         !self.dirty.is_empty() || !self.dirty_globals.is_empty()
+    }
+
+    /// How many machines were tried for units so far: what decisions cost, without a clock.
+    #[must_use]
+    pub fn tried(&self) -> u64 {
+        self.tried
     }
 
     /// Tells of a machine, new or changed.
@@ -85,7 +99,10 @@ impl Cluster {
             self.orders.remove_values(machine, &self.machines[machine].facts);
             self.orders.add_values(machine, &facts);
         }
-        self.machines[machine].facts = facts;
+        let entry = &mut self.machines[machine];
+        entry.facts = facts;
+        entry.measure(entry.used);
+        self.frees += 1;
         self.count_values_of(machine, true);
         self.orders.changed(machine);
         // What it holds may not suit it any more, or may run elsewhere now.
@@ -121,7 +138,8 @@ impl Cluster {
     }
 
     /// Tells of a unit, new or changed.
-    pub fn set_unit(&mut self, name: &UnitName, spec: UnitSpec) {
+    pub fn set_unit(&mut self, name: &UnitName, mut spec: UnitSpec) {
+        self.share_requirements(&mut spec);
         let unit = self.unit(name);
         let old = self.units[unit].spec.take();
         if old.as_ref() == Some(&spec) {
@@ -138,6 +156,21 @@ impl Cluster {
         let places = self.units[unit].places.clone();
         self.changed.extend(places);
         self.touch(unit);
+    }
+
+    /// The instances of a template mostly ask for the very same, which is kept once.
+    fn share_requirements(&mut self, spec: &mut UnitSpec) {
+        let Ok(wanted) = &mut spec.requirements else { return };
+        match self.demands.get_mut(&spec.content) {
+            Some(known) if *known == *wanted => wanted.clone_from(known),
+            Some(known) => known.clone_from(wanted),
+            None => {
+                if self.demands.len() > 2 * self.units.len() {
+                    self.demands.retain(|_, known| Arc::strong_count(known) > 1);
+                }
+                self.demands.insert(spec.content.clone(), Arc::clone(wanted));
+            }
+        }
     }
 
     /// Tells that a unit is destroyed.

@@ -17,7 +17,9 @@ impl Cluster {
         } else {
             self.globals.remove(&unit);
         }
-        self.dirty.extend(self.machine_of.namers(&entry.name));
+        if entry.is_named {
+            self.dirty.extend(self.machine_of.namers(&entry.name));
+        }
         // Those it follows are decided together with it; one of them may be waiting for what just changed.
         let peers: Vec<UnitIx> = self.peers(unit).collect();
         self.dirty.extend(peers);
@@ -33,6 +35,9 @@ impl Cluster {
 
     /// A unit was given a machine: those that must be with it, and were not given one with it, are to be decided about.
     pub(super) fn touch_waiting_followers(&mut self, unit: UnitIx) {
+        if self.pending.is_empty() || !self.units[unit].is_named {
+            return;
+        }
         let followers = self.machine_of.namers(&self.units[unit].name);
         self.dirty.extend(followers.filter(|follower| self.pending.contains(follower)));
     }
@@ -51,7 +56,8 @@ impl Cluster {
         let came = &self.units[unit];
         if !came.conflicts.own.is_empty() || !came.conflicts.matching.is_empty() || !came.replaces.own.is_empty() {
             let touches = |other: &UnitIx| *other != unit && self.cannot_be_beside(*other, unit);
-            let hoping: Vec<UnitIx> = self.pending.iter().copied().filter(touches).collect();
+            let hoping = if self.is_small() { &self.pending } else { &self.waiting };
+            let hoping: Vec<UnitIx> = hoping.iter().copied().filter(touches).collect();
             self.dirty.extend(hoping);
         }
         let came = &self.units[unit];
@@ -82,7 +88,11 @@ impl Cluster {
                 && (self.cannot_be_beside(*other, unit)
                     || self.take_room_from(unit, *other) && (self.waiting.contains(other) || has_room(*other)))
         };
-        let waiting: Vec<UnitIx> = self.pending.union(&self.failing).copied().filter(touches).collect();
+        let is_small = self.is_small();
+        let may_go = |other: &UnitIx| {
+            touches(other) && (is_small || self.waiting.contains(other) || self.is_able(&[*other], machine))
+        };
+        let waiting: Vec<UnitIx> = self.pending.union(&self.failing).copied().filter(may_go).collect();
         let globals: Vec<_> = self.globals.iter().copied().filter(touches).map(|global| (global, machine)).collect();
         self.dirty.extend(waiting);
         self.dirty_globals.extend(globals);
@@ -90,13 +100,18 @@ impl Cluster {
 
     /// A machine changed: units without a machine that it may suit are to be decided about.
     pub(super) fn offer(&mut self, machine: MachineIx) {
-        if self.pending.len() * self.machines.len() <= REFRESH_LIMIT {
+        if self.is_small() {
             return self.refresh_pending();
         }
         let open = self.machines[machine].facts.is_open();
-        let suits = |unit: &UnitIx| open && self.rejection_new(*unit, machine).is_none();
+        let suits = |unit: &UnitIx| open && self.is_able(&[*unit], machine);
         let suited: Vec<UnitIx> = self.pending.union(&self.failing).copied().filter(suits).collect();
         self.dirty.extend(suited);
+    }
+
+    /// Whether all that wait can be looked at again.
+    pub(super) fn is_small(&self) -> bool {
+        self.pending.len() * self.machines.len() <= REFRESH_LIMIT
     }
 
     pub(super) fn refresh_pending(&mut self) {

@@ -67,7 +67,7 @@ impl Cluster {
             std::iter::from_fn(|| walk.next(self)).filter(|&machine| self.rejection_of(members, machine).is_none());
         // Of those that are alike the first is taken, which is the least loaded.
         let best = able.min_by_key(|&machine| self.failed_lately(members, machine));
-        self.end_walk(walk);
+        self.end_walk(walk, members);
         Some(best.map(|machine| {
             let why = match self.failed_lately(members, machine) {
                 0 => Choice::NotFailed { elsewhere: self.units[failed].failures.machines.clone() },

@@ -68,21 +68,33 @@ impl Cluster {
         Some(Rejection::Replaced { by: self.units[by].name.clone() })
     }
 
+    /// Whether a machine can be given all of these, which it does not have. The counters alone tell of conflicts, so that
+    /// in the search for a machine nobody asks whose they are.
+    pub(super) fn is_able(&self, members: &[UnitIx], machine: MachineIx) -> bool {
+        !members.iter().any(|&unit| self.has_conflict_on(unit, machine))
+            && self.rejection_of(members, machine).is_none()
+    }
+
     /// A listed unit that conflicts.
     fn conflict_on(&self, unit: UnitIx, machine: MachineIx) -> Option<UnitIx> {
+        if !self.has_conflict_on(unit, machine) {
+            return None;
+        }
+        let (entry, this) = (&self.machines[machine], &self.units[unit]);
+        let conflicts = |other: &UnitIx| *other != unit && self.units[*other].conflicts.touches(&this.conflicts);
+        self.first_by_name(entry.units.iter().copied().filter(conflicts))
+    }
+
+    /// Whether a listed unit conflicts.
+    fn has_conflict_on(&self, unit: UnitIx, machine: MachineIx) -> bool {
         let entry = &self.machines[machine];
         let this = &self.units[unit];
         let here = entry.units.contains(&unit);
-        // The counters tell whether there is one; only then are the units looked at for who it is.
         let others = |count: Option<&u32>, itself: bool| count.copied().unwrap_or(0) > u32::from(here && itself);
         let matches =
             |p: &PatternIx| others(entry.conflict_matches.get(p), this.conflicts.matching.binary_search(p).is_ok());
         let holds = |p: &PatternIx| others(entry.conflict_holders.get(p), this.conflicts.own.binary_search(p).is_ok());
-        if !this.conflicts.own.iter().any(matches) && !this.conflicts.matching.iter().any(holds) {
-            return None;
-        }
-        let conflicts = |other: &UnitIx| *other != unit && self.units[*other].conflicts.touches(&this.conflicts);
-        self.first_by_name(entry.units.iter().copied().filter(conflicts))
+        this.conflicts.own.iter().any(matches) || this.conflicts.matching.iter().any(holds)
     }
 
     /// A listed unit whose `Replaces=` names this one, unless this one in turn (or by way of others) replaces that:

@@ -53,6 +53,15 @@ impl Cluster {
         self.in_order(seen)
     }
 
+    /// Whether a unit is to be given a machine, has none, and is tied to nobody.
+    pub(super) fn is_loose(&self, unit: UnitIx) -> bool {
+        let entry = &self.units[unit];
+        entry.is_placeable()
+            && entry.places.is_empty()
+            && !entry.is_named
+            && entry.requirements().is_some_and(|wanted| wanted.machine_of.is_empty())
+    }
+
     /// Units in the order in which they are decided.
     pub(super) fn in_order(&self, units: impl IntoIterator<Item = UnitIx>) -> Vec<UnitIx> {
         let mut units: Vec<UnitIx> = units.into_iter().collect();
@@ -231,29 +240,35 @@ impl Cluster {
         })
     }
 
-    /// The parts of a set that nothing ties to each other.
-    pub(super) fn parts(&self, mut units: Vec<UnitIx>) -> Vec<Vec<UnitIx>> {
-        let mut parts = Vec::new();
-        if units.len() == 1 {
-            return vec![units];
+    /// The parts of a set that nothing ties to each other, each in the order of the set.
+    pub(super) fn parts(&self, units: Vec<UnitIx>) -> Vec<Vec<UnitIx>> {
+        if units.len() <= 1 {
+            return units.into_iter().map(|unit| vec![unit]).collect();
         }
-        while let Some(&start) = units.first() {
-            let mut part = BTreeSet::from([start]);
-            loop {
-                let tied = |&unit: &UnitIx| {
-                    !part.contains(&unit)
-                        && (self.peers_among(unit, &units).any(|peer| part.contains(&peer))
-                            || part.iter().any(|&member| self.peers_among(member, &units).any(|peer| peer == unit)))
-                };
-                let found: Vec<UnitIx> = units.iter().copied().filter(tied).collect();
-                if found.is_empty() {
-                    break;
-                }
-                part.extend(found);
+        let positions: BTreeMap<UnitIx, usize> = units.iter().copied().zip(0..).collect();
+        let mut tied = vec![Vec::new(); units.len()];
+        for (from, &unit) in units.iter().enumerate() {
+            for &to in self.peers(unit).filter_map(|peer| positions.get(&peer)) {
+                tied[from].push(to);
+                tied[to].push(from);
             }
-            let (inside, outside): (Vec<_>, Vec<_>) = units.into_iter().partition(|unit| part.contains(unit));
-            parts.push(inside);
-            units = outside;
+        }
+        let mut part_of = vec![None; units.len()];
+        let mut parts: Vec<Vec<UnitIx>> = Vec::new();
+        for (start, &unit) in units.iter().enumerate() {
+            let part = *part_of[start].get_or_insert(parts.len());
+            if part == parts.len() {
+                parts.push(Vec::new());
+                let mut reached = vec![start];
+                while let Some(from) = reached.pop() {
+                    for &to in &tied[from] {
+                        if part_of[to].replace(part).is_none() {
+                            reached.push(to);
+                        }
+                    }
+                }
+            }
+            parts[part].push(unit);
         }
         parts
     }

@@ -22,7 +22,7 @@ impl Cluster {
         if let Some(unit) = self.units.find(name.as_str()) {
             return unit;
         }
-        let unit = self.units.find_or_insert(name.as_str(), || Unit::new(name.clone()));
+        let unit = self.units.insert(name.as_str(), Unit::new(name.clone()));
         let conflicts = self.conflicts.matching(name.as_str());
         self.conflicts.add_match(unit, &conflicts);
         let replaces = self.replaces.matching(name.as_str());
@@ -30,6 +30,7 @@ impl Cluster {
         self.units[unit].conflicts.matching = conflicts;
         self.units[unit].replaces.matching = replaces;
         self.machine_of.came(unit, name);
+        self.units[unit].is_named = self.machine_of.namers(name).next().is_some();
         unit
     }
 
@@ -88,6 +89,7 @@ impl Cluster {
         let entry = &mut self.machines[machine];
         if entry.leaving.remove(&unit).is_some() {
             entry.stopping = entry.stopping.minus(asks);
+            self.frees += u64::from(entry.facts.is_open());
         }
     }
 
@@ -113,7 +115,10 @@ impl Cluster {
         self.count(unit, machine, false);
         let was_full = self.machines[machine].units.len() >= MAX_UNITS;
         self.machines[machine].units.remove(&unit);
-        self.orders.changed(machine);
+        if self.machines[machine].facts.is_open() {
+            self.orders.changed(machine);
+            self.frees += 1;
+        }
         self.changed.insert(machine);
         if was_full {
             self.refresh_pending();
@@ -143,7 +148,9 @@ impl Cluster {
         change(&mut here.conflict_holders, &entry.conflicts.own);
         change(&mut here.conflict_matches, &entry.conflicts.matching);
         change(&mut here.replacers, &entry.replaces.own);
-        here.used = if up { here.used.plus(entry.asks) } else { here.used.minus(entry.asks) };
+        if !entry.asks.is_nothing() {
+            here.measure(if up { here.used.plus(entry.asks) } else { here.used.minus(entry.asks) });
+        }
         self.count_in_group(unit, machine, up);
     }
 
@@ -164,6 +171,7 @@ impl Cluster {
     pub(super) fn drop_requirements(&mut self, unit: UnitIx) {
         self.globals.remove(&unit);
         let Some(old) = self.units[unit].requirements().cloned() else { return };
+        self.frees += 1;
         self.count_everywhere(unit, false);
         self.leave_group(unit);
         let entry = &mut self.units[unit];

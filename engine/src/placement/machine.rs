@@ -28,6 +28,8 @@ pub(super) struct Machine {
     pub(super) replacers: Counts,
     /// What listed units ask for.
     pub(super) used: Amount,
+    /// Which share of it that is.
+    pub(super) share: u32,
     /// What units ask for that were taken off it and have not left yet.
     pub(super) stopping: Amount,
     /// What is listed of each group.
@@ -46,6 +48,7 @@ impl Machine {
             conflict_matches: Counts::new(),
             replacers: Counts::new(),
             used: Amount::default(),
+            share: 0,
             stopping: Amount::default(),
             groups: BTreeMap::new(),
             rank: 0,
@@ -60,13 +63,14 @@ impl Machine {
 
     /// Where it stands: by the share of it that is used, or by how many units it has alone.
     pub(super) fn standing(&self, machine: MachineIx, by_share: bool) -> Standing {
-        Standing {
-            share: if by_share { self.used.share(&self.facts.capacity) } else { 0 },
-            load: self.load(),
-            carries_registry: self.facts.carries_registry,
-            rank: self.rank,
-            machine,
-        }
+        let share = if by_share { self.share } else { 0 };
+        Standing::new(share, self.load(), self.facts.carries_registry, self.rank, machine)
+    }
+
+    /// Takes up what its units use of it now.
+    pub(super) fn measure(&mut self, used: Amount) {
+        self.used = used;
+        self.share = used.share(&self.facts.capacity);
     }
 }
 

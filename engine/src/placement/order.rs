@@ -6,31 +6,37 @@
 //! further back when it is met; any other change of a machine is in a log, which each order reads on from where it was.
 
 mod built;
+mod progress;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use fleet_units::{MetadataConstraints, Requirements};
 
 use self::built::Built;
+use self::progress::Progresses;
 use super::cluster::Cluster;
 use super::facts::MachineFacts;
 use super::machine::Machine;
 use super::slots::{MachineIx, Slots, UnitIx};
 pub(super) use walk::Walk;
 
-/// Where a machine stands among those that are alike but for their load. The machine that carries the registry comes
-/// last among equals, then the id decides.
+/// Where a machine stands among those that are alike but for their load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Standing {
-    /// How much of it is used, for units that ask for resources.
-    pub(super) share: u32,
-    /// How many units it has.
-    pub(super) load: u32,
-    pub(super) carries_registry: bool,
-    /// Machines in the order of their ids.
-    pub(super) rank: u64,
+    place: u128,
     pub(super) machine: MachineIx,
+}
+
+impl Standing {
+    /// The share that is used of a machine decides, then how many units it has; the one that carries the registry comes
+    /// last among equals, then the rank of the id decides.
+    pub(super) fn new(share: u32, load: u32, carries_registry: bool, rank: u64, machine: MachineIx) -> Self {
+        // Machines have a few thousand units, far below what 31 bits hold.
+        let load = u128::from(load) << 1 | u128::from(carries_registry);
+        Self { place: u128::from(share) << 96 | load << 64 | u128::from(rank), machine }
+    }
 }
 
 /// What decides about the order of machines.
@@ -89,6 +95,8 @@ pub(super) struct Orders {
     profiles: Vec<Option<Profile>>,
     free: Vec<ProfileIx>,
     by_asked: BTreeMap<Asked, ProfileIx>,
+    /// What the last unit asked, and its profile.
+    last: Option<(Arc<Requirements>, ProfileIx)>,
     /// What units that must be together ask, by the profiles of each.
     unions: BTreeMap<Vec<ProfileIx>, ProfileIx>,
     values: Values,
@@ -100,12 +108,16 @@ pub(super) struct Orders {
     begun: bool,
     /// How many machines the orders have together.
     entries: usize,
+    progresses: Progresses,
 }
 
 impl Orders {
     /// A unit asks for this from now on.
-    pub(super) fn hold(&mut self, wanted: &Requirements) -> ProfileIx {
-        let profile = self.intern(Asked::of(wanted));
+    pub(super) fn hold(&mut self, wanted: &Arc<Requirements>) -> ProfileIx {
+        // Units of one template come one after the other.
+        let last = self.last.as_ref().filter(|(last, _)| Arc::ptr_eq(last, wanted)).map(|(_, profile)| *profile);
+        let profile = last.unwrap_or_else(|| self.intern(Asked::of(wanted)));
+        self.last = Some((Arc::clone(wanted), profile));
         self.profile_mut(profile).units += 1;
         profile
     }
@@ -117,6 +129,7 @@ impl Orders {
         if entry.units > 0 {
             return;
         }
+        self.last = None;
         let of_it = |of: &Vec<ProfileIx>| of.contains(&profile);
         let mut unused: Vec<ProfileIx> =
             self.unions.iter().filter(|(of, _)| of_it(of)).map(|(_, &union)| union).collect();
@@ -209,19 +222,21 @@ impl Orders {
         }
         self.entries = 0;
         self.begun = false;
+        self.progresses = Progresses::default();
     }
 
     /// The order of a profile, as it is now; it is taken out, for the caller to put back.
     fn take(&mut self, profile: ProfileIx, machines: &Slots<MachineIx, Machine>) -> Built {
-        // Reading a long log costs more than beginning anew.
         if self.log.len() > 2 * machines.len() + 64 {
             self.forgotten += self.log.len();
             self.log.clear();
         }
+        // Reading a long log costs more than beginning anew.
+        let few = machines.len() / 4 + 64;
         let (forgotten, now) = (self.forgotten, self.forgotten + self.log.len());
         let entry = self.profiles[profile.0].as_mut().expect("a profile is used only while a unit has it");
         self.entries -= entry.built.as_ref().map_or(0, Built::len);
-        let known = entry.built.take().filter(|built| built.read >= forgotten);
+        let known = entry.built.take().filter(|built| built.read >= forgotten && now - built.read <= few);
         match known {
             Some(mut built) => {
                 let at = built.read - forgotten;

@@ -3,8 +3,7 @@
 //! First what must leave its machine leaves, the youngest units first, so that of two that cannot be together the older
 //! one stays. Then what has no machine is given one, the oldest first.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use fleet_units::{MetadataPredicate, UnitName};
 
@@ -13,9 +12,11 @@ use super::cluster::{Cluster, MAX_UNITS};
 use super::decision::{Blocker, Decision, Departure, Invalid, Outcome};
 use super::facts::Presence;
 use super::group::Placement;
+use super::kinds::Homeless;
 use super::order::Walk;
 use super::rejection::{Rejection, Rejections};
 use super::slots::{MachineIx, UnitIx};
+use super::unit::NameKey;
 
 /// How many times one pass goes over what its own decisions made dirty. What is left then waits for the next pass.
 const MAX_ROUNDS: usize = 16;
@@ -23,11 +24,26 @@ const MAX_ROUNDS: usize = 16;
 /// How many more candidates are looked at, after one was found, for the runner-up of the report.
 const RUNNER_UP_TRIES: usize = 16;
 
+/// What was said of units before a pass.
+#[derive(Default)]
+struct Before {
+    noted: BTreeSet<UnitIx>,
+    outcomes: Vec<(UnitIx, Outcome)>,
+}
+
+impl Before {
+    fn note(&mut self, unit: UnitIx, outcome: &Outcome) {
+        if self.noted.insert(unit) {
+            self.outcomes.push((unit, outcome.clone()));
+        }
+    }
+}
+
 impl Cluster {
     /// Decides about all that changed since the last pass, and answers what came of it: one decision a unit, for those
     /// whose place or prospects changed.
     pub fn pass(&mut self) -> Vec<Decision> {
-        let mut before: BTreeMap<UnitIx, Outcome> = BTreeMap::new();
+        let mut before = Before::default();
         for _ in 0..MAX_ROUNDS {
             if !self.is_dirty() {
                 break;
@@ -40,26 +56,36 @@ impl Cluster {
                 if seen.contains(&unit) {
                     continue;
                 }
-                if self.units[unit].is_placeable() {
+                if self.is_loose(unit) {
+                    before.note(unit, &self.units[unit].outcome);
+                    todo.push(Placement::Together(vec![unit]));
+                } else if self.units[unit].is_placeable() {
                     let group = self.group_of(unit);
                     seen.extend(group.iter().copied());
                     for &member in &group {
-                        before.entry(member).or_insert_with(|| self.units[member].outcome.clone());
+                        before.note(member, &self.units[member].outcome);
                     }
                     self.settle_group(group, &mut todo);
                 } else {
                     seen.insert(unit);
-                    before.entry(unit).or_insert_with(|| self.units[unit].outcome.clone());
+                    before.note(unit, &self.units[unit].outcome);
                     self.settle_other(unit);
                 }
             }
-            todo.sort_by_cached_key(|placement| self.units[placement.first()].seniority());
+            // As a rule they come from the youngest to the oldest.
+            todo.reverse();
+            let seniority = |placement: &Placement| self.units[placement.first()].seniority();
+            if !todo.is_sorted_by_key(seniority) {
+                todo.sort_by_cached_key(seniority);
+            }
+            let mut homeless = Vec::new();
             for placement in todo {
                 match placement {
-                    Placement::Together(members) => self.place_together(&members),
+                    Placement::Together(members) => self.place_together(&members, &mut homeless),
                     Placement::Join { unit, machine, peer } => self.join(unit, machine, peer),
                 }
             }
+            self.conclude_homeless(homeless);
         }
         self.report(before)
     }
@@ -74,7 +100,7 @@ impl Cluster {
             // It stays where it is: that its text cannot be read is no reason to stop it.
             let why = if readable { Invalid::Unreadable(why.to_owned()) } else { Invalid::Record(why.to_owned()) };
             self.conclude(unit, Outcome::Invalid { why });
-        } else if entry.name.is_template() {
+        } else if entry.is_template {
             self.take_off_everywhere(unit, |_| Departure::Invalid(Invalid::Template));
             self.conclude(unit, Outcome::Invalid { why: Invalid::Template });
         } else {
@@ -87,14 +113,14 @@ impl Cluster {
     }
 
     /// Global units on machines where something changed.
-    fn settle_globals(&mut self, before: &mut BTreeMap<UnitIx, Outcome>) {
+    fn settle_globals(&mut self, before: &mut Before) {
         let dirty = std::mem::take(&mut self.dirty_globals);
         let units = self.in_order(dirty.iter().map(|&(unit, _)| unit).collect::<BTreeSet<_>>());
         for unit in units {
-            if !self.globals.contains(&unit) || self.units[unit].name.is_template() {
+            if !self.globals.contains(&unit) || self.units[unit].is_template {
                 continue;
             }
-            before.entry(unit).or_insert_with(|| self.units[unit].outcome.clone());
+            before.note(unit, &self.units[unit].outcome);
             let machines = dirty.iter().filter(|(u, _)| *u == unit).map(|&(_, machine)| machine);
             for machine in machines.collect::<Vec<_>>() {
                 self.settle_global_on(unit, machine);
@@ -147,28 +173,24 @@ impl Cluster {
         self.touch_waiting_followers(unit);
     }
 
-    /// Gives one machine to all of these, or to none.
-    fn place_together(&mut self, members: &[UnitIx]) {
+    /// Gives one machine to all of these, or to none. In a large cluster, why there is none is found out once all others
+    /// are placed.
+    fn place_together(&mut self, members: &[UnitIx], homeless: &mut Vec<Vec<UnitIx>>) {
         if let Some(on) = self.awaits_finder(members) {
-            for &unit in members {
-                self.conclude(unit, Outcome::Waiting { on: on.clone() });
-            }
-            return;
+            return self.conclude_all(members, &Outcome::Waiting { on });
         }
         let returns = self.find_return(members).map(|machine| (machine, Choice::StillThere));
         let adopts = || Some((self.find_finder(members)?, Choice::RunsThere));
         let Some((machine, why)) = returns.or_else(adopts).or_else(|| self.find_machine(members)) else {
-            let outcome = self.nowhere(members);
-            for &unit in members {
-                self.conclude(unit, outcome.clone());
+            self.pending.extend(members);
+            homeless.push(members.to_vec());
+            if self.is_small() {
+                self.conclude_homeless(std::mem::take(homeless));
             }
             return;
         };
         if let Some(on) = self.holder(members, machine) {
-            for &unit in members {
-                self.conclude(unit, Outcome::Waiting { on: on.clone() });
-            }
-            return;
+            return self.conclude_all(members, &Outcome::Waiting { on });
         }
         let machine_id = self.machines[machine].facts.id.clone();
         for (n, &unit) in members.iter().enumerate() {
@@ -181,6 +203,17 @@ impl Cluster {
         }
         for &unit in members {
             self.touch_waiting_followers(unit);
+        }
+    }
+
+    /// Says of units that found no machine why; of those of one kind that come one after the other the same.
+    fn conclude_homeless(&mut self, homeless: Vec<Vec<UnitIx>>) {
+        let mut last: Option<Homeless> = None;
+        for members in homeless {
+            let said = last.as_ref().and_then(|last| self.said_of(last, &members));
+            let outcome = said.unwrap_or_else(|| self.nowhere(&members));
+            self.conclude_all(&members, &outcome);
+            last = Some(Homeless { members, outcome });
         }
     }
 
@@ -198,15 +231,17 @@ impl Cluster {
         if let Some(found) = self.find_after_failures(members) {
             return found;
         }
-        let mut walk = self.begin_walk(members);
+        let mut walk = self.resume_walk(members);
         let found = self.find_on(&mut walk, members);
-        self.end_walk(walk);
+        self.tried += walk.steps();
+        self.end_walk(walk, members);
         found
     }
 
     fn find_on(&self, walk: &mut Walk, members: &[UnitIx]) -> Option<(MachineIx, Choice)> {
-        let takes = |machine: &MachineIx| self.rejection_of(members, *machine).is_none();
+        let takes = |machine: &MachineIx| self.is_able(members, *machine);
         let best = std::iter::from_fn(|| walk.next(self)).find(takes)?;
+        walk.found();
         let after = std::iter::from_fn(|| walk.next(self)).take(RUNNER_UP_TRIES).find(takes);
         let why = match after {
             None => Choice::Only,
@@ -220,7 +255,7 @@ impl Cluster {
         let entry = &self.machines[machine];
         let traits = entry.facts.traits();
         let spread = self.spread_of(members).map(|(group, key)| {
-            let value = entry.facts.metadata.get(&*key).map(|value| Arc::from(value.as_str()));
+            let value = entry.facts.metadata.get(&*key).map(|value| self.groups[group].value(&key, value));
             let units = value.as_ref().map_or(0, |value| self.count_of(group, &key, value));
             SpreadCount { key, value, units }
         });
@@ -232,7 +267,7 @@ impl Cluster {
             machine: entry.facts.id.clone(),
             spread,
             unmet: unmet.into_iter().map(MetadataPredicate::complaint).collect(),
-            share: by_share.then(|| entry.used.share(&entry.facts.capacity)),
+            share: by_share.then_some(entry.share),
             load: entry.load(),
             carries_registry: entry.facts.carries_registry,
         }
@@ -255,30 +290,40 @@ impl Cluster {
         let present = self.machines.iter().filter(|(_, machine)| machine.facts.presence == Presence::Present);
         Rejections::count(present.filter_map(|(machine, _)| {
             let (rejection, unit) = self.rejection_of(members, machine)?;
-            let by_one = members.len() > 1 && !rejection.is_joint();
-            let member: Option<UnitName> = by_one.then(|| self.units[unit].name.clone());
-            Some((rejection, member))
+            Some(self.answer(members, rejection, unit))
         }))
+    }
+
+    /// A rejection, and whose requirement it is where that is not everybody's.
+    fn answer(&self, members: &[UnitIx], rejection: Rejection, unit: UnitIx) -> (Rejection, Option<UnitName>) {
+        let by_one = members.len() > 1 && !rejection.is_joint();
+        (rejection, by_one.then(|| self.units[unit].name.clone()))
     }
 
     /// What becomes of units that no machine can take: they wait if that will pass by itself.
     fn nowhere(&self, members: &[UnitIx]) -> Outcome {
+        let mut answers = Vec::new();
         for (machine, entry) in self.machines.iter() {
-            let machine_id = || entry.facts.id.clone();
-            match self.rejection_of(members, machine) {
-                Some((Rejection::StillStopping { unit }, _)) if entry.facts.is_open() => {
-                    return Outcome::Waiting { on: Blocker::StillStopping { machine: machine_id(), unit } };
+            let Some((rejection, unit)) = self.rejection_of(members, machine) else { continue };
+            let machine = || entry.facts.id.clone();
+            let on = match rejection {
+                Rejection::StillStopping { unit } if entry.facts.is_open() => {
+                    Blocker::StillStopping { machine: machine(), unit }
                 }
-                Some((Rejection::StillUsed { unit }, _)) if entry.facts.is_open() => {
-                    return Outcome::Waiting { on: Blocker::StillUsed { machine: machine_id(), unit } };
+                Rejection::StillUsed { unit } if entry.facts.is_open() => {
+                    Blocker::StillUsed { machine: machine(), unit }
                 }
-                Some((Rejection::CatchingUp, _)) => {
-                    return Outcome::Waiting { on: Blocker::CatchingUp { machine: machine_id() } };
+                Rejection::CatchingUp => Blocker::CatchingUp { machine: machine() },
+                rejection => {
+                    if entry.facts.presence == Presence::Present {
+                        answers.push(self.answer(members, rejection, unit));
+                    }
+                    continue;
                 }
-                _ => {}
-            }
+            };
+            return Outcome::Waiting { on };
         }
-        Outcome::Unplaceable { rejections: self.rejections(members) }
+        Outcome::Unplaceable { rejections: Rejections::count(answers) }
     }
 
     /// A machine other than this one where one of these may still run.
@@ -317,6 +362,12 @@ impl Cluster {
         self.list(unit, machine);
     }
 
+    fn conclude_all(&mut self, members: &[UnitIx], outcome: &Outcome) {
+        for &unit in members {
+            self.conclude(unit, outcome.clone());
+        }
+    }
+
     /// Settles what is said of a unit.
     pub(super) fn conclude(&mut self, unit: UnitIx, outcome: Outcome) {
         if outcome.is_pending() {
@@ -340,11 +391,11 @@ impl Cluster {
     }
 
     /// What changed, unit by unit, in the order of their names.
-    fn report(&mut self, before: BTreeMap<UnitIx, Outcome>) -> Vec<Decision> {
+    fn report(&mut self, before: Before) -> Vec<Decision> {
         let mut departures = std::mem::take(&mut self.departures);
         let mut arrivals = std::mem::take(&mut self.arrivals);
         let mut decisions = Vec::new();
-        for (unit, before) in before {
+        for (unit, before) in before.outcomes {
             let entry = &self.units[unit];
             let left = departures.remove(&unit).unwrap_or_default();
             let joined = arrivals.remove(&unit).unwrap_or_default();
@@ -358,7 +409,7 @@ impl Cluster {
                 self.forget_unit(unit);
             }
         }
-        decisions.sort_by(|a, b| a.unit.cmp(&b.unit));
+        decisions.sort_by_cached_key(|decision| NameKey::of(&decision.unit));
         decisions
     }
 }

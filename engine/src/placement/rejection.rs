@@ -1,6 +1,6 @@
 //! Why a machine cannot take a unit, and how many say so for one reason.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
 use std::fmt;
 use std::sync::Arc;
 
@@ -129,6 +129,21 @@ impl Rejection {
         }
     }
 
+    /// Whether it is of the same class as another.
+    fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Conflict { .. }, Self::Conflict { .. })
+            | (Self::StillStopping { .. }, Self::StillStopping { .. })
+            | (Self::Replaced { .. }, Self::Replaced { .. })
+            | (Self::StillUsed { .. }, Self::StillUsed { .. }) => true,
+            (
+                Self::Resources { resource, free: Some(_), asked, .. },
+                Self::Resources { resource: other, free: Some(_), asked: as_much, .. },
+            ) => (resource, asked) == (other, as_much),
+            (this, other) => this == other,
+        }
+    }
+
     /// Takes up another of its class: the example is the machine that comes closest.
     pub(super) fn merge(&mut self, other: Self) {
         if let (Self::Resources { free: best, .. }, Self::Resources { free, .. }) = (&*self, &other)
@@ -182,19 +197,21 @@ pub struct Rejections {
 
 impl Rejections {
     /// Counts what each machine answered.
-    pub(super) fn count(answers: impl Iterator<Item = (Rejection, Option<UnitName>)>) -> Self {
+    pub(super) fn count(answers: impl IntoIterator<Item = (Rejection, Option<UnitName>)>) -> Self {
         let mut machines = 0;
-        let mut by_class: BTreeMap<_, Tally> = BTreeMap::new();
+        let mut tallies: Vec<Tally> = Vec::new();
         for (example, member) in answers {
             machines += 1;
-            let class = (example.class(), member.clone());
-            let tally =
-                by_class.entry(class).or_insert_with(|| Tally { machines: 0, example: example.clone(), member });
-            tally.machines += 1;
-            tally.example.merge(example);
+            let same = |tally: &&mut Tally| tally.example.is_like(&example) && tally.member == member;
+            match tallies.iter_mut().find(same) {
+                Some(tally) => {
+                    tally.machines += 1;
+                    tally.example.merge(example);
+                }
+                None => tallies.push(Tally { machines: 1, example, member }),
+            }
         }
-        let mut tallies: Vec<Tally> = by_class.into_values().collect();
-        tallies.sort_by_key(|tally| std::cmp::Reverse(tally.machines));
+        tallies.sort_by_cached_key(|tally| (Reverse(tally.machines), tally.example.class(), tally.member.clone()));
         Self { machines, tallies }
     }
 }

@@ -39,18 +39,21 @@ slots!(
     GroupIx
 );
 
+/// How many values lie together: they are never moved, and little is set aside for those to come.
+const CHUNK: usize = 64;
+
 /// Values by number, and their numbers by name.
 #[derive(Debug, Clone)]
 pub(super) struct Slots<I, V> {
     by_name: BTreeMap<Box<str>, I>,
-    items: Vec<Option<V>>,
+    chunks: Vec<Vec<Option<V>>>,
     free: Vec<I>,
     index: PhantomData<I>,
 }
 
 impl<I, V> Default for Slots<I, V> {
     fn default() -> Self {
-        Self { by_name: BTreeMap::new(), items: Vec::new(), free: Vec::new(), index: PhantomData }
+        Self { by_name: BTreeMap::new(), chunks: Vec::new(), free: Vec::new(), index: PhantomData }
     }
 }
 
@@ -62,24 +65,38 @@ impl<I: Slot, V> Slots<I, V> {
 
     /// The number of a name, made with `value` if there is none yet.
     pub(super) fn find_or_insert(&mut self, name: &str, value: impl FnOnce() -> V) -> I {
-        if let Some(index) = self.find(name) {
-            return index;
-        }
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.items.push(None);
-            // Names are bounded by the memory that holds them: far below four billion.
-            I::at(self.items.len() as u32 - 1)
-        });
-        self.items[index.position()] = Some(value());
+        self.find(name).unwrap_or_else(|| self.insert(name, value()))
+    }
+
+    /// Gives a number to a name that has none.
+    pub(super) fn insert(&mut self, name: &str, value: V) -> I {
+        let index = match self.free.pop() {
+            Some(index) => {
+                self.chunks[index.position() / CHUNK][index.position() % CHUNK] = Some(value);
+                index
+            }
+            None => self.push(value),
+        };
         self.by_name.insert(name.into(), index);
         index
+    }
+
+    fn push(&mut self, value: V) -> I {
+        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        let before = (self.chunks.len() - 1) * CHUNK;
+        let chunk = &mut self.chunks[before / CHUNK];
+        chunk.push(Some(value));
+        // Names are bounded by the memory that holds them: far below four billion.
+        I::at((before + chunk.len() - 1) as u32)
     }
 
     /// Forgets a name; its number may be given to another.
     pub(super) fn remove(&mut self, name: &str) -> Option<V> {
         let index = self.by_name.remove(name)?;
         self.free.push(index);
-        self.items[index.position()].take()
+        self.chunks[index.position() / CHUNK][index.position() % CHUNK].take()
     }
 
     /// All, in the order of their names.
@@ -103,8 +120,9 @@ impl<I: Slot, V> Slots<I, V> {
     }
 
     /// What a number stands for, if it still stands for something.
+    #[inline]
     pub(super) fn get(&self, index: I) -> Option<&V> {
-        self.items.get(index.position())?.as_ref()
+        self.chunks.get(index.position() / CHUNK)?.get(index.position() % CHUNK)?.as_ref()
     }
 
     /// How many there are.
@@ -116,13 +134,17 @@ impl<I: Slot, V> Slots<I, V> {
 impl<I: Slot, V> Index<I> for Slots<I, V> {
     type Output = V;
 
+    #[inline]
     fn index(&self, index: I) -> &V {
-        self.items[index.position()].as_ref().expect("a number is used only while its name is there")
+        self.get(index).expect("a number is used only while its name is there")
     }
 }
 
 impl<I: Slot, V> IndexMut<I> for Slots<I, V> {
+    #[inline]
     fn index_mut(&mut self, index: I) -> &mut V {
-        self.items[index.position()].as_mut().expect("a number is used only while its name is there")
+        let chunk = self.chunks.get_mut(index.position() / CHUNK);
+        let slot = chunk.and_then(|chunk| chunk.get_mut(index.position() % CHUNK));
+        slot.and_then(Option::as_mut).expect("a number is used only while its name is there")
     }
 }

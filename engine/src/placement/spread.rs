@@ -32,6 +32,17 @@ impl Group {
         Self { name: name.into(), members: 0, keys: BTreeMap::new() }
     }
 
+    /// A key that some of it spread over, as it is kept.
+    pub(super) fn key(&self, key: &str) -> Option<&Arc<str>> {
+        self.keys.get_key_value(key).map(|(known, _)| known)
+    }
+
+    /// A value of a key, as it is kept where a unit is on a machine of it.
+    pub(super) fn value(&self, key: &str, value: &str) -> Arc<str> {
+        let known = self.counts(key).and_then(|counts| counts.get_key_value(value));
+        known.map_or_else(|| value.into(), |(known, _)| known.clone())
+    }
+
     /// How many units are on machines of each value.
     pub(super) fn counts(&self, key: &str) -> Option<&BTreeMap<Arc<str>, u32>> {
         self.keys.get(key).map(|key| &key.counts)

@@ -100,15 +100,23 @@ impl Cluster {
             Peer::Unit(name) => (self.units.find(name.as_str()), None),
             Peer::Pattern(glob) => (None, Some(self.machine_of.matches(glob))),
         };
-        let runs = |other: &UnitIx| self.units[*other].is_wanted() && !self.units[*other].name.is_template();
+        let runs = |other: &UnitIx| self.units[*other].is_wanted() && !self.units[*other].is_template;
         let many = many.into_iter().flatten().filter(runs);
         one.into_iter().chain(many).filter(move |other| *other != unit)
     }
 
     /// Enters whom a unit names.
     pub(super) fn tie(&mut self, unit: UnitIx, peers: &[Peer]) {
+        for peer in peers {
+            if let Peer::Unit(name) = peer
+                && let Some(named) = self.units.find(name.as_str())
+            {
+                self.units[named].is_named = true;
+            }
+        }
         for glob in self.machine_of.name(unit, peers.iter()) {
             let matching = self.names_matching(glob);
+            matching.iter().for_each(|&named| self.units[named].is_named = true);
             self.machine_of.set_matches(glob, &matching);
         }
     }

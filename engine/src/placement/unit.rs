@@ -13,10 +13,28 @@ use super::patterns::PatternRefs;
 use super::resources::Amount;
 use super::slots::{GroupIx, MachineIx};
 
+/// A name to sort by. Few names have their first sixteen bytes in common, and those compare as one number: a hundred
+/// thousand are in order before as many names were read twice.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct NameKey(u128, UnitName);
+
+impl NameKey {
+    pub(super) fn of(name: &UnitName) -> Self {
+        let mut first = [0; 16];
+        for (to, from) in first.iter_mut().zip(name.as_str().bytes()) {
+            *to = from;
+        }
+        Self(u128::from_be_bytes(first), name.clone())
+    }
+}
+
 /// A unit.
 #[derive(Debug, Clone)]
 pub(super) struct Unit {
     pub(super) name: UnitName,
+    pub(super) is_template: bool,
+    /// False where no unit's `MachineOf=` names it.
+    pub(super) is_named: bool,
     /// None for one that is destroyed, or that only a schedule knows: it leaves wherever it is.
     pub(super) spec: Option<UnitSpec>,
     /// Machines that list it.
@@ -44,6 +62,8 @@ pub(super) struct Unit {
 impl Unit {
     pub(super) fn new(name: UnitName) -> Self {
         Self {
+            is_template: name.is_template(),
+            is_named: false,
             name,
             spec: None,
             places: BTreeSet::new(),
@@ -87,11 +107,11 @@ impl Unit {
 
     /// Whether it is to be given one machine.
     pub(super) fn is_placeable(&self) -> bool {
-        self.is_wanted() && !self.name.is_template() && self.requirements().is_some_and(|wanted| !wanted.global)
+        self.is_wanted() && !self.is_template && self.requirements().is_some_and(|wanted| !wanted.global)
     }
 
     /// Units are decided in the order in which they were submitted; those of one transaction by name.
-    pub(super) fn seniority(&self) -> (i64, UnitName) {
-        (self.spec.as_ref().map_or(0, |spec| spec.uid), self.name.clone())
+    pub(super) fn seniority(&self) -> (i64, NameKey) {
+        (self.spec.as_ref().map_or(0, |spec| spec.uid), NameKey::of(&self.name))
     }
 }

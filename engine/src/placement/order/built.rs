@@ -42,10 +42,19 @@ pub(super) struct Built {
     /// The values seen, by number.
     values: Vec<Arc<str>>,
     numbers: BTreeMap<Arc<str>, u32>,
-    buckets: BTreeMap<Bucket, BTreeSet<Standing>>,
-    /// Where each machine is; what is said of its load may be too low.
-    at: BTreeMap<MachineIx, (Bucket, Standing)>,
+    /// What the machines of each bucket have in common, and the machines; a bucket keeps its number when it is empty.
+    buckets: Vec<(Bucket, BTreeSet<Standing>)>,
+    by_bucket: BTreeMap<Bucket, BucketIx>,
+    /// Where each machine is, by number; what is said of its load may be too low.
+    at: Vec<(MachineIx, Option<Place>)>,
 }
+
+/// Where a machine is.
+type Place = (BucketIx, Standing);
+
+/// The number of a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct BucketIx(usize);
 
 impl Built {
     pub(super) fn new(
@@ -58,12 +67,16 @@ impl Built {
             by_share: asked.by_share,
             values: Vec::new(),
             numbers: BTreeMap::new(),
-            buckets: BTreeMap::new(),
-            at: BTreeMap::new(),
+            buckets: Vec::new(),
+            by_bucket: BTreeMap::new(),
+            at: Vec::new(),
         };
         for machine in candidates {
-            built.update(machine, asked, machines);
+            if let Some(place) = built.enter(machine, asked, machines) {
+                built.at.push((machine, Some(place)));
+            }
         }
+        built.at.sort_unstable_by_key(|(machine, _)| *machine);
         built.settle(asked, machines);
         built
     }
@@ -78,20 +91,34 @@ impl Built {
         (self.values.len() <= MAX_VALUES).then_some(&self.values)
     }
 
-    /// All buckets.
-    pub(super) fn buckets(&self) -> impl Iterator<Item = &Bucket> {
-        self.buckets.keys()
+    /// All buckets that are not empty.
+    pub(super) fn buckets(&self) -> impl Iterator<Item = (BucketIx, &Bucket)> {
+        let numbered = self.buckets.iter().enumerate().filter(|(_, (_, machines))| !machines.is_empty());
+        numbered.map(|(n, (bucket, _))| (BucketIx(n), bucket))
     }
 
     /// Takes up what a machine is now.
     pub(super) fn update(&mut self, machine: MachineIx, asked: &Asked, machines: &Slots<MachineIx, Machine>) {
-        if let Some((bucket, standing)) = self.at.remove(&machine) {
-            self.take_out(bucket, &standing);
+        let at = self.at.binary_search_by_key(&machine, |(machine, _)| *machine);
+        if let Ok(at) = at
+            && let (_, Some((bucket, standing))) = self.at[at]
+        {
+            self.buckets[bucket.0].1.remove(&standing);
         }
-        let Some(entry) = machines.get(machine).filter(|entry| entry.facts.is_open()) else { return };
+        let place = self.enter(machine, asked, machines);
+        match at {
+            Ok(at) => self.at[at].1 = place,
+            Err(at) if place.is_some() => self.at.insert(at, (machine, place)),
+            Err(_) => {}
+        }
+    }
+
+    /// Puts a machine that is in no bucket into its own; none if it is not one of them.
+    fn enter(&mut self, machine: MachineIx, asked: &Asked, machines: &Slots<MachineIx, Machine>) -> Option<Place> {
+        let entry = machines.get(machine).filter(|entry| entry.facts.is_open())?;
         let traits = entry.facts.traits();
         if !asked.metadata.matches(&traits) {
-            return;
+            return None;
         }
         let value = match &asked.spread_by {
             Some(key) => entry.facts.metadata.get(key).map_or(Value::None, |value| self.number(value)),
@@ -102,8 +129,13 @@ impl Built {
         let class = if asked.by_share { Class::of(&entry.facts.capacity) } else { Class::default() };
         let bucket = Bucket { value, unmet, class };
         let standing = entry.standing(machine, self.by_share);
-        self.buckets.entry(bucket).or_default().insert(standing);
-        self.at.insert(machine, (bucket, standing));
+        let buckets = &mut self.buckets;
+        let bucket = *self.by_bucket.entry(bucket).or_insert_with(|| {
+            buckets.push((bucket, BTreeSet::new()));
+            BucketIx(buckets.len() - 1)
+        });
+        self.buckets[bucket.0].1.insert(standing);
+        Some((bucket, standing))
     }
 
     fn number(&mut self, value: &str) -> Value {
@@ -124,42 +156,37 @@ impl Built {
     /// Where there are too many values by now, none of the machines is kept apart by its own.
     pub(super) fn settle(&mut self, asked: &Asked, machines: &Slots<MachineIx, Machine>) {
         let apart = |bucket: &Bucket| matches!(bucket.value, Value::One(_));
-        if self.values.len() > MAX_VALUES && self.buckets.keys().any(apart) {
-            let all: Vec<MachineIx> = self.at.keys().copied().collect();
+        if self.values.len() > MAX_VALUES && self.buckets().any(|(_, bucket)| apart(bucket)) {
+            let all: Vec<MachineIx> = self.at.iter().map(|(machine, _)| *machine).collect();
             for machine in all {
                 self.update(machine, asked, machines);
             }
         }
     }
 
-    fn take_out(&mut self, bucket: Bucket, standing: &Standing) {
-        if let Some(machines) = self.buckets.get_mut(&bucket) {
-            machines.remove(standing);
-            if machines.is_empty() {
-                self.buckets.remove(&bucket);
-            }
-        }
-    }
-
-    /// The first machine of a bucket that comes after one. Those that were given more than is said here are put where
+    /// The first machine of a bucket from one on. Those that were given more than is said here are put where
     /// they belong.
     pub(super) fn next(
         &mut self,
-        bucket: Bucket,
-        after: Option<Standing>,
+        bucket: BucketIx,
+        from: Bound<Standing>,
         machines: &Slots<MachineIx, Machine>,
     ) -> Option<Standing> {
-        let order = self.buckets.get_mut(&bucket)?;
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let order = &mut self.buckets[bucket.0].1;
         loop {
-            let said = *order.range((from, Bound::Unbounded)).next()?;
+            let said = match from {
+                Bound::Unbounded => *order.first()?,
+                from => *order.range((from, Bound::Unbounded)).next()?,
+            };
             let now = machines[said.machine].standing(said.machine, self.by_share);
             if now == said {
                 return Some(said);
             }
             order.remove(&said);
             order.insert(now);
-            self.at.insert(said.machine, (bucket, now));
+            if let Ok(at) = self.at.binary_search_by_key(&said.machine, |(machine, _)| *machine) {
+                self.at[at].1 = Some((bucket, now));
+            }
         }
     }
 }
