@@ -9,6 +9,7 @@
 //!   host's monotonic clock, which is also the clock of systemd's own time stamps.
 
 pub mod inside;
+mod memory;
 mod metrics;
 mod one_core;
 mod process;

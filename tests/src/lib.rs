@@ -12,6 +12,7 @@ pub mod hosts;
 pub mod lab;
 pub mod next;
 mod programs;
+pub mod quality;
 pub mod sim;
 pub mod synthetic;
 

@@ -12,6 +12,7 @@ use clap::Subcommand;
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
+use super::memory;
 use crate::lab::Node;
 
 /// Where the benchmark's own program lies in every machine.
@@ -20,7 +21,7 @@ pub(crate) const PROGRAM: &str = "/usr/bin/fleet-bench";
 /// A thousand units take seconds; a busy host may take longer.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// What the benchmark's program does in a machine.
+/// What the benchmark's program does in a machine, or in a process of its own.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Inside {
     /// Run a command again and again; print when each began and ended, as one line of JSON each.
@@ -34,6 +35,13 @@ pub enum Inside {
     },
     /// Tell systemd that this service is ready, and do nothing more.
     Ready,
+    /// Lead a made-up cluster, and print the memory that this takes, as JSON.
+    Memory {
+        /// How many machines it has.
+        machines: usize,
+        /// How many units.
+        units: usize,
+    },
 }
 
 impl Inside {
@@ -42,6 +50,7 @@ impl Inside {
         match self {
             Self::Time { repeat, command } => (0..repeat).try_for_each(|_| time(&command)),
             Self::Ready => ready(),
+            Self::Memory { machines, units } => memory::print(machines, units),
         }
     }
 }

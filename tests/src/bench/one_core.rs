@@ -1,33 +1,25 @@
 //! Work of one thread on one core, in the CPU time that it takes: on a busy host the same as on one at rest.
 
 use std::hint::black_box;
-use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
-/// Does this work on a thread of its own that stays on one core.
-pub(crate) fn on_one_core<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            stay_on_one_core().context("cannot keep a thread on one core")?;
-            work()
-        });
-        thread.join().map_err(|_| anyhow!("the measurement panicked"))?
-    })
-}
-
-/// Of the cores that this process may use, the last one: the first is where the kernel likes to do its own work.
-fn stay_on_one_core() -> Result<()> {
+/// Does this work on one core; the thread may use any other afterwards.
+pub(crate) fn on_one_core<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     let this = Pid::from_raw(0);
-    let allowed = sched_getaffinity(this)?;
+    let allowed = sched_getaffinity(this).context("cannot tell which cores may be used")?;
+    // The first core is where the kernel likes to do its own work.
     let usable = (0..CpuSet::count()).rev().find(|&cpu| allowed.is_set(cpu).unwrap_or(false));
     let mut one = CpuSet::new();
     one.set(usable.context("no core is allowed")?)?;
-    Ok(sched_setaffinity(this, &one)?)
+    sched_setaffinity(this, &one).context("cannot stay on one core")?;
+    let done = work();
+    sched_setaffinity(this, &allowed).context("cannot use all cores again")?;
+    done
 }
 
 /// What this thread's work took, and what came of it.
@@ -47,6 +39,8 @@ pub(crate) fn cpu_millis<T>(work: impl FnOnce() -> T) -> Result<(f64, T)> {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     #[test]

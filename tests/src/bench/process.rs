@@ -33,6 +33,11 @@ impl Process {
         }
     }
 
+    /// This one.
+    pub(crate) fn this() -> Self {
+        Self { pid: std::process::id() }
+    }
+
     /// The CPU time that it has used so far, ended threads included, to the nanosecond.
     pub(crate) fn cpu_time(self) -> Result<Duration> {
         let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(self.pid)?))
@@ -71,7 +76,7 @@ mod tests {
 
     #[test]
     fn the_time_of_a_process_that_works_goes_on() {
-        let own = Process { pid: std::process::id() };
+        let own = Process::this();
         let before = own.cpu_time().unwrap();
         let sum: u64 = (0..1_000_000u64).map(std::hint::black_box).sum();
         assert!(sum > 0 && own.cpu_time().unwrap() > before);

@@ -92,12 +92,15 @@ use Measure::{Alone, Booted};
 /// What is measured together, in an order in which each leaves behind what the next one needs. Who leads is lost last:
 /// until then no leader has been anything else, which its memory would show. What needs no machines comes before they
 /// are there to be a burden.
-const GROUPS: [(&[RowName], Measure); 16] = [
+const GROUPS: [(&[RowName], Measure); 19] = [
     (&[RowName::Place, RowName::PlaceSpread], Alone(rows::place)),
     (&[RowName::PlaceNothing, RowName::PlaceOne], Alone(rows::change)),
     (&[RowName::MachineGone, RowName::FullMachineGone, RowName::RackGone], Alone(rows::loss)),
+    (&[RowName::Explain], Alone(rows::explain)),
     (&[RowName::AntiAffinity, RowName::Affinity], Alone(rows::shapes)),
     (&[RowName::Curve], Alone(rows::curve)),
+    (&[RowName::QualityExact, RowName::QualityPacked, RowName::QualityEven], Alone(rows::quality)),
+    (&[RowName::MemoryScheduler], Alone(rows::memory)),
     (&[RowName::Commit], Alone(rows::commit)),
     (
         &[RowName::HostsStart, RowName::HostsRequests, RowName::HostsEngine, RowName::HostsLost, RowName::HostsLeader],

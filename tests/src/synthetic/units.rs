@@ -22,10 +22,33 @@ const METADATA: [&str; 10] = ["", "", "", "", "", "", "", "\"zone=z1\"", "\"disk
 /// Of a hundred templates, so many are followed by another.
 const FOLLOWED: u64 = 10;
 
+/// A unit that is to be started.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unit {
+    /// Its name.
+    pub name: UnitName,
+    /// Its options, as its template has them.
+    pub options: Arc<str>,
+    /// What an engine is told of it.
+    pub spec: UnitSpec,
+    /// The unit beside which it must be.
+    pub beside: Option<UnitName>,
+}
+
+impl Unit {
+    /// A unit with these options that was submitted at this revision.
+    #[must_use]
+    pub fn new(name: &str, options: &Arc<str>, uid: i64) -> Self {
+        let name = UnitName::parse(name).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let spec = spec(&name, options, uid);
+        Self { name, options: options.clone(), spec, beside: None }
+    }
+}
+
 /// All units, template by template, in the order in which they were submitted.
-pub(super) fn units(shape: Shape, rng: &mut Rng) -> Vec<(UnitName, UnitSpec)> {
+pub(super) fn units(shape: Shape, rng: &mut Rng) -> Vec<Unit> {
     let mut units = Vec::with_capacity(shape.units);
-    let largest = (shape.machines / 4).max(1);
+    let largest = (shape.machines / 8).max(3);
     let mut template = 0;
     while units.len() < shape.units {
         template += 1;
@@ -33,15 +56,17 @@ pub(super) fn units(shape: Shape, rng: &mut Rng) -> Vec<(UnitName, UnitSpec)> {
         let size = pick(rng, &SIZES).min(largest).min(left);
         let options = options(shape, rng);
         let metadata = if shape.constraints { pick(rng, &METADATA) } else { "" };
-        let own = format!("{options}MachineMetadata={metadata}\n");
+        let own = format!("{options}MachineMetadata={metadata}\n").into();
         let is_followed = shape.constraints && rng.chance(FOLLOWED);
         for instance in 0..size {
-            units.push(unit(&format!("app{template}@{instance}.service"), &own, template));
+            units.push(Unit::new(&format!("app{template}@{instance}.service"), &own, template));
         }
         if is_followed {
-            let beside = format!("{options}MachineOf=app{template}@%i.service\n");
+            let beside = format!("{options}MachineOf=app{template}@%i.service\n").into();
             for instance in 0..size.min(left - size) {
-                units.push(unit(&format!("side{template}@{instance}.service"), &beside, template));
+                let leader = units[units.len() - size].name.clone();
+                let unit = Unit::new(&format!("side{template}@{instance}.service"), &beside, template);
+                units.push(Unit { beside: Some(leader), ..unit });
             }
         }
     }
@@ -68,17 +93,7 @@ fn pick<T: Copy>(rng: &mut Rng, of: &[T]) -> T {
     of[rng.below(of.len())]
 }
 
-/// A unit with these options, to be started, that was submitted at this revision.
-#[must_use]
-pub fn unit(name: &str, options: &str, uid: i64) -> (UnitName, UnitSpec) {
-    let name = UnitName::parse(name).unwrap_or_else(|e| panic!("{name}: {e}"));
-    let spec = spec(&name, options, uid);
-    (name, spec)
-}
-
-/// What an engine is told of such a unit.
-#[must_use]
-pub fn spec(name: &UnitName, options: &str, uid: i64) -> UnitSpec {
+fn spec(name: &UnitName, options: &str, uid: i64) -> UnitSpec {
     let text = format!("[X-Fleet]\n{options}");
     let file = UnitFile::parse(&text).unwrap_or_else(|e| panic!("{text}: {e}"));
     let requirements = Requirements::parse(&file, name).unwrap_or_else(|e| panic!("{text}: {e}"));

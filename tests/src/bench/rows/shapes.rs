@@ -2,14 +2,13 @@
 //! the cost grows with the number of units.
 
 use anyhow::{Result, ensure};
-use fleet_engine::placement::{Cluster, Outcome, UnitSpec};
-use fleet_units::UnitName;
+use fleet_engine::placement::{Cluster, Outcome};
 
 use crate::bench::one_core::{cpu_millis, on_one_core};
 use crate::bench::row::{Row, RowName};
 use crate::bench::sample::Sample;
 use crate::bench::suite::Extent;
-use crate::synthetic::{self, Shape, Synthetic};
+use crate::synthetic::{Shape, Synthetic, Unit};
 
 const MACHINES: usize = 5_000;
 
@@ -17,19 +16,17 @@ const MACHINES: usize = 5_000;
 const REQUIRED_ANTI_AFFINITY: f64 = 60.0;
 const REQUIRED_AFFINITY: f64 = 35.0;
 
-type Unit = (UnitName, UnitSpec);
-
 /// 2,000 units of which no two may share a machine, beside 1,000 such units that are there; and 5,000 units that must be
 /// where one of 50 others is, which are there too.
 pub(crate) fn shapes(extent: Extent) -> Result<Vec<Row>> {
-    let alone = "Conflicts=pod@*.service\n";
-    let pod = |n: usize| synthetic::unit(&format!("pod@{n}.service"), alone, 1 + i64::from(n >= 1_000));
+    let alone = "Conflicts=pod@*.service\n".into();
+    let pod = |n: usize| Unit::new(&format!("pod@{n}.service"), &alone, 1 + i64::from(n >= 1_000));
     let pods: Vec<Unit> = (0..3_000).map(pod).collect();
     let (there, new) = pods.split_at(1_000);
-    let leaders: Vec<Unit> = (0..50).map(|n| synthetic::unit(&format!("lead{n}.service"), "", 1)).collect();
+    let leaders: Vec<Unit> = (0..50).map(|n| Unit::new(&format!("lead{n}.service"), &"".into(), 1)).collect();
     let follower = |n: usize| {
-        let beside = format!("MachineOf=lead{}.service\n", n % 50);
-        synthetic::unit(&format!("follow@{n}.service"), &beside, 2)
+        let beside = format!("MachineOf=lead{}.service\n", n % 50).into();
+        Unit::new(&format!("follow@{n}.service"), &beside, 2)
     };
     let followers: Vec<Unit> = (0..5_000).map(follower).collect();
     on_one_core(|| {
@@ -64,8 +61,8 @@ fn rate(extent: Extent, there: &[Unit], new: &[Unit]) -> Result<f64> {
 
 /// Answers how many were placed.
 fn place(state: &mut Cluster, units: &[Unit]) -> usize {
-    for (name, spec) in units {
-        state.set_unit(name, spec.clone());
+    for unit in units {
+        state.set_unit(&unit.name, unit.spec.clone());
     }
     let decisions = state.pass();
     state.take_plan();
