@@ -102,7 +102,7 @@ impl Scene {
         let requests: f64 = methods.values().sum();
         let engine = (after.1 - before.1).as_secs_f64();
         let title = format!("{count} units started on {present} simulated machines, all reported running");
-        let start = Row::absolute(RowName::HostsStart, &title, took, "s", 20.0).with_detail(format!(
+        let start = Row::absolute(RowName::HostsStart, &title, took, "s", 40.0).with_detail(format!(
             "written by the API within {:.1} s; etcd's CPU {:.1} s; the machines had registered within {:.1} s; {}",
             submitted.as_secs_f64(),
             (after.2 - before.2).as_secs_f64(),
@@ -111,9 +111,9 @@ impl Scene {
         ));
         let by_method = methods.iter().map(|(method, count)| format!("{method} {count:.0}")).collect::<Vec<_>>();
         let a_unit = requests / count as f64;
-        let requests = Row::absolute(RowName::HostsRequests, "requests to etcd for that, a unit", a_unit, "", 2.0)
+        let requests = Row::absolute(RowName::HostsRequests, "requests to etcd for that, a unit", a_unit, "", 5.0)
             .with_detail(by_method.join(", "));
-        let engine = Row::absolute(RowName::HostsEngine, "CPU of the leader's fleetd for that", engine, "s", 5.0);
+        let engine = Row::absolute(RowName::HostsEngine, "CPU of the leader's fleetd for that", engine, "s", 3.0);
         Ok(vec![start, requests, engine])
     }
 
