@@ -13,6 +13,7 @@ mod ghosts;
 pub(crate) mod knowledge;
 mod notes;
 mod retention;
+mod starts;
 mod sweeper;
 mod write;
 
@@ -289,7 +290,7 @@ impl Leader {
             if let Some(reason) = remark.as_ref().and_then(|remark| remark.reason.clone()) {
                 wishes.push(Wish::Tell(Report::Failed { unit: name.clone(), what: reason }));
             }
-            self.notes.say(ground.now, &name, unit.create_revision, outcome, 0, remark);
+            self.notes.say(ground.now, &name, unit.create_revision, outcome, cluster.hold(&name), 0, remark);
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod absent;
 mod change;
+mod circles;
 mod explain;
 mod picture;
 mod render;

@@ -4,7 +4,7 @@ use fleet_registry::Key;
 use fleet_registry::record::BrakeRecord;
 use fleet_units::{MachineId, UnitName};
 
-use super::{Ground, Leader, Wish, facts, knowledge};
+use super::{Ground, Leader, Wish, facts, knowledge, starts};
 
 impl Leader {
     /// A unit was submitted, changed or destroyed, or its text came.
@@ -16,6 +16,7 @@ impl Leader {
             None => cluster.remove_unit(name),
         }
         cluster.set_found(name, knowledge::found(ground.view, name));
+        starts::tell(cluster, ground.view, name);
     }
 
     /// A machine says something else of a unit.
@@ -23,6 +24,7 @@ impl Leader {
         self.failures.touch(ground.view, name);
         if let Some(cluster) = &mut self.cluster {
             cluster.set_found(name, knowledge::found(ground.view, name));
+            starts::tell(cluster, ground.view, name);
         }
     }
 
@@ -34,7 +36,10 @@ impl Leader {
         let facts = self.machine_facts(ground, id);
         let Some(cluster) = &mut self.cluster else { return };
         let listed = ground.view.schedules.get(id).into_iter().flat_map(|schedule| schedule.value.units.keys());
-        listed.for_each(|name| self.failures.touch(ground.view, name));
+        for name in listed {
+            self.failures.touch(ground.view, name);
+            starts::tell(cluster, ground.view, name);
+        }
         let known = ground.view.machines.get(id);
         if !self.stored.contains_key(id) && !knowledge::knows(ground.view, id) {
             return cluster.remove_machine(id);

@@ -335,7 +335,7 @@ fn limit(spec: &UnitSpec) -> u32 {
 }
 
 /// Whether systemd has given up on a unit: it failed, and is not about to be restarted.
-fn has_failed(state: &StateRecord) -> bool {
+pub(super) fn has_failed(state: &StateRecord) -> bool {
     state.active == "failed" && !state.sub.contains("auto-restart") && state.reached == Some(Target::Launched)
 }
 
@@ -378,7 +378,7 @@ fn condition(view: &View, cluster: &Cluster, name: &UnitName, spec: &UnitSpec) -
 }
 
 /// Whether a unit runs, or has finished well.
-fn runs_well(state: &StateRecord) -> bool {
+pub(super) fn runs_well(state: &StateRecord) -> bool {
     let finished = || matches!(state.result.as_str(), "" | "success" | "exec-condition");
     match state.active.as_str() {
         "active" | "reloading" | "refreshing" => true,

@@ -8,8 +8,8 @@ use fleet_registry::record::{Assignment, ScheduleRecord, Target};
 use fleet_registry::{Key, View};
 use fleet_units::{MachineId, UnitName};
 
-use super::Stored;
 use super::facts::{self, Digests};
+use super::{Stored, starts};
 use crate::placement::{Cluster, MachineFacts, MachinePlan};
 
 /// Every machine that may run units: it is present, it has a schedule, readable or not, or it says that it runs some.
@@ -62,6 +62,7 @@ pub(super) fn cluster(
         }
     }
     load(&mut cluster, view, stored, fence);
+    starts::tell_all(&mut cluster, view);
     for (id, applied) in &view.applied {
         cluster.acknowledge(id, applied.value.generation, &applied.value.stopping);
     }
@@ -88,6 +89,7 @@ fn load(cluster: &mut Cluster, view: &View, stored: &BTreeMap<MachineId, Stored>
         let leaving = leaving.filter(|_| !planted::is(Fault::LeavingForgotten));
         if sound(&id) {
             cluster.set_schedule(&id, given, leaving);
+            cluster.set_launched(&id, launched(last));
             continue;
         }
         let reported = view
@@ -97,12 +99,24 @@ fn load(cluster: &mut Cluster, view: &View, stored: &BTreeMap<MachineId, Stored>
         let held: BTreeSet<&UnitName> =
             given.chain(reported.map(|(name, _)| name)).filter(|name| !listed.contains(name)).collect();
         cluster.set_schedule(&id, held.into_iter(), leaving);
+        cluster.set_launched(&id, launched(last));
+        let runs = view.states.iter().filter_map(|(name, states)| {
+            let state = &states.get(&id)?.value;
+            (state.reached == Some(Target::Launched)).then_some((name, state.uid))
+        });
+        cluster.set_launched(&id, runs);
         if let Some(found) = view.trouble(|| Key::Schedule(id.clone()))
             && found.mod_revision < fence
         {
             cluster.set_doubt(&id, found.mod_revision);
         }
     }
+}
+
+/// What a schedule says is to be launched: each with which of its name it is.
+fn launched(schedule: Option<&ScheduleRecord>) -> impl Iterator<Item = (&UnitName, i64)> {
+    let units = schedule.into_iter().flat_map(|schedule| &schedule.units);
+    units.filter(|(_, given)| given.target == Target::Launched).map(|(name, given)| (name, given.uid))
 }
 
 /// What the machine is to run, with what must not get lost on the way: units of which nobody can read what is wanted stay

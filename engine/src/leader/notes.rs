@@ -11,7 +11,7 @@ use fleet_registry::{Key, Now, View};
 use fleet_units::UnitName;
 
 use super::failures::Remark;
-use crate::placement::{Decision, Departure, Outcome};
+use crate::placement::{Decision, Departure, Hold, Outcome};
 
 /// Notes a transaction.
 const MAX_NOTES: usize = 120;
@@ -84,16 +84,19 @@ impl Notes {
     /// Takes in what was decided about a unit, and what there is to say of its failing.
     pub(super) fn decided(&mut self, now: Now, decision: &Decision, remark: Option<Remark>) {
         let moved = decision.left.iter().any(|(_, why)| *why != Departure::Withdrawn);
-        self.say(now, &decision.unit, decision.uid, &decision.outcome, u32::from(moved), remark);
+        let held = decision.held.as_ref();
+        self.say(now, &decision.unit, decision.uid, &decision.outcome, held, u32::from(moved), remark);
     }
 
-    /// Takes in what there is to say of a unit: how it is placed, and of its failing.
+    /// Takes in what there is to say of a unit: how it is placed, why its start waits, and of its failing.
+    #[expect(clippy::too_many_arguments, reason = "each says another thing of the unit")]
     pub(super) fn say(
         &mut self,
         now: Now,
         unit: &UnitName,
         uid: i64,
         outcome: &Outcome,
+        held: Option<&Hold>,
         moved: u32,
         remark: Option<Remark>,
     ) {
@@ -103,7 +106,8 @@ impl Notes {
         };
         let known = known.filter(|note| note.uid == uid);
         let moves = known.map_or(0, |note| note.moves) + moved;
-        let wanted = match outcome.note_kind() {
+        let kind = outcome.note_kind().map(|kind| if held.is_some() { NoteKind::Waiting } else { kind });
+        let wanted = match kind {
             None => None,
             Some(NoteKind::Placed) if moves == 0 && remark.is_none() => None,
             Some(kind) => {
@@ -115,7 +119,7 @@ impl Notes {
                     v: FORMAT,
                     uid,
                     kind,
-                    reason: reason.unwrap_or_else(|| outcome.to_string()),
+                    reason: reason.unwrap_or_else(|| held.map_or_else(|| outcome.to_string(), Hold::to_string)),
                     since: now.wall,
                     moves,
                     not_before,

@@ -54,6 +54,8 @@ pub enum Choice {
         /// One of them.
         peer: UnitName,
     },
+    /// Units of lower priority make room there.
+    MadeRoom,
     /// It has not left there yet.
     StillThere,
     /// It runs there already, though no schedule gave it there.
@@ -121,6 +123,7 @@ impl fmt::Display for Choice {
             Self::Only => f.write_str("no other machine can take it"),
             Self::Before(compared) => compared.fmt(f),
             Self::Beside { peer } => write!(f, "{peer} is there"),
+            Self::MadeRoom => f.write_str("units of lower priority make room there"),
             Self::StillThere => f.write_str("it has not left there yet"),
             Self::RunsThere => f.write_str("it is there already"),
             Self::NotFailed { elsewhere } => {

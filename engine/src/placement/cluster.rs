@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fleet_registry::record::ContentKey;
-use fleet_units::{MachineId, Requirements, UnitName};
+use fleet_units::{DesiredState, MachineId, Requirements, UnitName};
 
 use super::decision::{Departure, Outcome};
 use super::facts::{MachineFacts, Presence, UnitSpec};
@@ -14,6 +14,7 @@ use super::failures::Failures;
 use super::machine::Machine;
 use super::order::Orders;
 use super::patterns::Patterns;
+use super::preempt::Claims;
 use super::slots::{GroupIx, MachineIx, Slots, UnitIx};
 use super::spread::Group;
 use super::ties::Ties;
@@ -33,6 +34,18 @@ pub struct Cluster {
     pub(super) replaces: Patterns,
     /// Who names whom in `MachineOf=`.
     pub(super) machine_of: Ties,
+    /// Who names whom in `After=` and `Requires=`.
+    pub(super) starts: Ties,
+    /// Units whose start is to be looked at.
+    pub(super) starts_dirty: BTreeSet<UnitIx>,
+    /// Machines that are kept for units which displaced others there.
+    pub(super) claims: Claims,
+    /// How many units have which priority.
+    pub(super) priorities: BTreeMap<i32, usize>,
+    /// Units that people want launched since what was planned last.
+    pub(super) not_yet_launched: BTreeSet<UnitIx>,
+    /// Units that were launched where they are not listed any more, as far as is not planned yet.
+    pub(super) launched_before: BTreeSet<(UnitIx, MachineIx)>,
     /// Global units that people want to run.
     pub(super) globals: BTreeSet<UnitIx>,
     /// Wanted units without a machine.
@@ -74,7 +87,7 @@ impl Cluster {
     /// Whether a pass would have anything to do.
     #[must_use]
     pub fn is_dirty(&self) -> bool {
-        !self.dirty.is_empty() || !self.dirty_globals.is_empty()
+        !self.dirty.is_empty() || !self.dirty_globals.is_empty() || !self.starts_dirty.is_empty()
     }
 
     /// How many machines were tried for units so far: what decisions cost, without a clock.
@@ -108,6 +121,7 @@ impl Cluster {
         // What it holds may not suit it any more, or may run elsewhere now.
         let held = &self.machines[machine];
         let concerned: Vec<UnitIx> = held.units.iter().chain(held.leaving.keys()).copied().collect();
+        concerned.iter().for_each(|&unit| self.touch_starts_after(unit));
         self.dirty.extend(concerned);
         self.dirty_globals.extend(self.globals.iter().map(|&unit| (unit, machine)));
         self.offer(machine);
@@ -122,6 +136,9 @@ impl Cluster {
         };
         for unit in units {
             self.unlist(unit, machine);
+            self.units[unit].launched.remove(&machine);
+            self.units[unit].waits_on.remove(&machine);
+            self.launched_before.remove(&(unit, machine));
             self.dirty.insert(unit);
         }
         for unit in leaving {
@@ -130,6 +147,9 @@ impl Cluster {
         }
         self.changed.remove(&machine);
         self.relies_on_loss.remove(&machine);
+        for claimant in self.claims.remove(&machine).unwrap_or_default().into_keys() {
+            self.units[claimant].claims.remove(&machine);
+        }
         self.dirty_globals.retain(|&(_, m)| m != machine);
         self.orders.remove_values(machine, &self.machines[machine].facts);
         self.orders.changed(machine);
@@ -146,6 +166,9 @@ impl Cluster {
             self.units[unit].spec = old;
             return;
         }
+        let same = old.as_ref().is_some_and(|old| old.uid == spec.uid);
+        let launched = same && old.as_ref().is_some_and(|old| old.desired == DesiredState::Launched);
+        let ordered = old.as_ref().is_some_and(UnitSpec::orders_its_start);
         let requirements = |spec: &UnitSpec| spec.requirements.as_ref().ok().cloned();
         self.units[unit].spec = old;
         if self.units[unit].requirements().cloned() != requirements(&spec) {
@@ -153,7 +176,18 @@ impl Cluster {
         } else {
             self.units[unit].spec = Some(spec);
         }
-        let places = self.units[unit].places.clone();
+        let entry = &mut self.units[unit];
+        let places = entry.places.clone();
+        let launches = entry.spec.as_ref().is_some_and(|spec| spec.desired == DesiredState::Launched);
+        if launches && !launched {
+            self.not_yet_launched.insert(unit);
+        }
+        if !same || !launches {
+            entry.launched.clear();
+        } else if launched && !ordered && entry.orders_its_start() && !self.not_yet_launched.contains(&unit) {
+            // What runs stays launched, though it is to be started after others from now on.
+            entry.launched = places.difference(&entry.waits_on).copied().collect();
+        }
         self.changed.extend(places);
         self.touch(unit);
     }

@@ -11,6 +11,7 @@ impl Cluster {
     /// A unit changed: it, and those that must be with it, are to be decided about.
     pub(super) fn touch(&mut self, unit: UnitIx) {
         self.dirty.insert(unit);
+        self.touch_starts(unit);
         let entry = &self.units[unit];
         if entry.is_global() && entry.is_wanted() {
             self.globals.insert(unit);
@@ -104,7 +105,7 @@ impl Cluster {
             return self.refresh_pending();
         }
         let open = self.machines[machine].facts.is_open();
-        let suits = |unit: &UnitIx| open && self.is_able(&[*unit], machine);
+        let suits = |unit: &UnitIx| open && (self.may_displace(*unit) || self.is_able(&[*unit], machine));
         let suited: Vec<UnitIx> = self.pending.union(&self.failing).copied().filter(suits).collect();
         self.dirty.extend(suited);
     }

@@ -7,6 +7,7 @@ use fleet_registry::record::NoteKind;
 use fleet_units::{Glob, MachineId, UnitName};
 
 use super::choice::Choice;
+use super::hold::Hold;
 use super::rejection::{Rejection, Rejections};
 
 /// What a unit waits for.
@@ -193,6 +194,17 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// The machine of which it waits for something to stop there.
+    #[must_use]
+    pub fn waits_for_stop_on(&self) -> Option<&MachineId> {
+        match self {
+            Self::Waiting { on: Blocker::StillStopping { machine, .. } | Blocker::StillUsed { machine, .. } } => {
+                Some(machine)
+            }
+            _ => None,
+        }
+    }
+
     /// The kind of note that tells of it; none when there is nothing to tell.
     #[must_use]
     pub fn note_kind(&self) -> Option<NoteKind> {
@@ -242,6 +254,11 @@ pub enum Departure {
     Regrouped,
     /// It is global no more, and stays on one machine.
     NotGlobal,
+    /// A unit of higher priority needs its room.
+    Displaced {
+        /// That unit.
+        by: UnitName,
+    },
     /// The machine is lost.
     Lost,
 }
@@ -255,6 +272,7 @@ impl fmt::Display for Departure {
             Self::Rejected(rejection) => write!(f, "the machine {rejection}"),
             Self::Regrouped => f.write_str("must be with its peers"),
             Self::NotGlobal => f.write_str("global no more"),
+            Self::Displaced { by } => write!(f, "displaced by {by}"),
             Self::Lost => f.write_str("the machine is lost"),
         }
     }
@@ -273,6 +291,8 @@ pub struct Decision {
     pub joined: Vec<MachineId>,
     /// Where that leaves it.
     pub outcome: Outcome,
+    /// Why it is not started there (yet).
+    pub held: Option<Hold>,
 }
 
 impl fmt::Display for Decision {
@@ -294,6 +314,7 @@ impl fmt::Display for Decision {
             }
             many => write!(f, " starts on {many} machines,")?,
         }
-        write!(f, " {}", self.outcome)
+        write!(f, " {}", self.outcome)?;
+        self.held.as_ref().map_or(Ok(()), |held| write!(f, "; {held}"))
     }
 }

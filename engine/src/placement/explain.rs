@@ -8,6 +8,7 @@ use super::choice::Choice;
 use super::cluster::Cluster;
 use super::decision::Outcome;
 use super::facts::Presence;
+use super::hold::Hold;
 use super::rejection::Rejection;
 use super::slots::{MachineIx, UnitIx};
 
@@ -16,6 +17,8 @@ use super::slots::{MachineIx, UnitIx};
 pub struct Explanation {
     /// What was decided.
     pub outcome: Outcome,
+    /// Why it is not started where it is.
+    pub held: Option<Hold>,
     /// Where it is.
     pub places: Vec<MachineId>,
     /// Where it would be placed if it, and all that is there with it by `MachineOf=`, had no machine yet, and why. None
@@ -111,24 +114,27 @@ impl Cluster {
         });
         let verdicts = verdicts.collect();
         let outcome = self.units[unit].outcome.clone();
-        Some(Explanation { outcome, places: self.places(name), anew: self.anew(unit), verdicts })
+        let held = self.units[unit].hold.clone();
+        Some(Explanation { outcome, held, places: self.places(name), anew: self.anew(unit), verdicts })
     }
 
     /// Explains a unit of a cluster that was only just told of, so that nothing is decided yet: what is decided about the
     /// unit now is found out too, as though nothing but the unit had changed.
     #[must_use]
     pub fn explain_undecided(mut self, name: &UnitName) -> Option<Explanation> {
+        self.recall_claims();
         let mut explanation = self.explain(name)?;
         let unit = self.units.find(name.as_str())?;
         self.dirty = BTreeSet::from([unit]);
         self.dirty_globals.clear();
         self.pass();
         explanation.outcome = self.units[unit].outcome.clone();
+        explanation.held = self.units[unit].hold.clone();
         Some(explanation)
     }
 
     /// The units that are given a machine with this one, itself included: those without one that `MachineOf=` ties to it.
-    fn together(&self, unit: UnitIx) -> Vec<UnitIx> {
+    pub(super) fn together(&self, unit: UnitIx) -> Vec<UnitIx> {
         let mut group = self.group_of(unit);
         if group.iter().any(|member| !self.units[*member].places.is_empty()) {
             return vec![unit];

@@ -139,6 +139,11 @@ impl UnitSpec {
         self.requirements.as_ref().err().map(|why| (&**why, self.readable))
     }
 
+    /// Whether its start waits for others.
+    pub(super) fn orders_its_start(&self) -> bool {
+        self.requirements.as_ref().is_ok_and(|wanted| !wanted.after.is_empty() || !wanted.requires.is_empty())
+    }
+
     /// What its machine is to do with it; none when it needs no machine.
     #[must_use]
     pub fn target(&self) -> Option<Target> {

@@ -25,6 +25,7 @@ impl Cluster {
             .or_else(|| self.rejection_by_number(unit, members, machine))
             .or_else(|| self.rejection_by_neighbours(unit, machine))
             .or_else(|| self.rejection_by_stopping(unit, machine))
+            .or_else(|| self.kept_for(unit, machine).map(|by| Rejection::Kept { by }))
             .or_else(|| rejection_by_state(&self.machines[machine]))
     }
 

@@ -228,7 +228,7 @@ impl Cluster {
                 }
             }
             Peer::Pattern(glob) => {
-                let mut named = self.named(unit, peer).map(|peer| &self.units[peer]).peekable();
+                let mut named = self.named(unit, peer, &self.machine_of).map(|peer| &self.units[peer]).peekable();
                 if named.peek().is_none() {
                     // A unit of those that are to be together is the first of them.
                     let is_one = glob.matches(self.units[unit].name.as_str());
@@ -313,8 +313,17 @@ impl Cluster {
         // Of the rest, those who follow one that stays cannot be anywhere else; nor can those who follow them.
         let mut stuck = BTreeMap::new();
         for &unit in &rest {
-            if let Some(peer) = self.peers_among(unit, &part).find(|peer| stay.contains(peer)) {
+            let Some(peer) = self.peers_among(unit, &part).find(|peer| stay.contains(peer)) else { continue };
+            let outcome = self.stuck(unit, machine, peer);
+            let may = matches!(outcome, Outcome::Unplaceable { .. }) && self.units[unit].places.is_empty();
+            if may && self.units[unit].leaving.is_empty() && self.make_room_at(&[unit], machine) {
+                if self.rejection_new(unit, machine).is_none() {
+                    // There is room at once: it joins its peer in the next round.
+                    self.dirty.insert(unit);
+                }
                 stuck.insert(unit, self.stuck(unit, machine, peer));
+            } else {
+                stuck.insert(unit, outcome);
             }
         }
         self.spread_to_followers(&rest, &mut stuck);
@@ -322,6 +331,7 @@ impl Cluster {
             let why = self.rejection_kept(unit, machine).map_or(Departure::Regrouped, Departure::Rejected);
             self.take_off_everywhere(unit, |_| why.clone());
             self.conclude(unit, outcome.clone());
+            self.claim(&[unit]);
         }
         let free: Vec<UnitIx> = rest.into_iter().filter(|unit| !stuck.contains_key(unit)).collect();
         let placed: Vec<UnitIx> = free.iter().copied().filter(|unit| !self.units[*unit].places.is_empty()).collect();

@@ -31,6 +31,7 @@ impl Cluster {
         self.units[unit].replaces.matching = replaces;
         self.machine_of.came(unit, name);
         self.units[unit].is_named = self.machine_of.namers(name).next().is_some();
+        self.starts.came(unit, name);
         unit
     }
 
@@ -41,6 +42,11 @@ impl Cluster {
         self.replaces.remove_match(unit, &gone.replaces.matching);
         let name = gone.name.clone();
         self.machine_of.went(unit, &name);
+        self.starts.went(unit, &name);
+        self.drop_claims(unit, None);
+        self.starts_dirty.remove(&unit);
+        self.not_yet_launched.remove(&unit);
+        self.launched_before.retain(|&(gone, _)| gone != unit);
         self.pending.remove(&unit);
         self.waiting.remove(&unit);
         self.failing.remove(&unit);
@@ -105,6 +111,7 @@ impl Cluster {
         self.drive_away(unit, machine);
         self.shut_out(unit);
         self.touch_followers_of_global(unit);
+        self.touch_starts(unit);
     }
 
     /// Takes a unit off a machine's schedule, without leaving a trace there.
@@ -125,6 +132,7 @@ impl Cluster {
         }
         self.freed(unit, machine);
         self.touch_followers_of_global(unit);
+        self.touch_starts(unit);
     }
 
     /// Takes a unit off a machine's schedule: until the machine acknowledges, it may run there.
@@ -133,11 +141,24 @@ impl Cluster {
             return;
         }
         self.unlist(unit, machine);
+        let entry = &mut self.units[unit];
+        entry.waits_on.remove(&machine);
+        if entry.launched.contains(&machine) {
+            self.launched_before.insert((unit, machine));
+        }
         if !planted::is(Fault::NoWaitForStop) {
             self.leaves(unit, machine, None);
         }
         let id = self.machines[machine].facts.id.clone();
         self.departures.entry(unit).or_default().push((id, why));
+    }
+
+    fn count_priority(&mut self, priority: i32, up: bool) {
+        let count = self.priorities.entry(priority).or_default();
+        *count = if up { *count + 1 } else { count.saturating_sub(1) };
+        if *count == 0 {
+            self.priorities.remove(&priority);
+        }
     }
 
     /// Counts a unit's patterns in or out on a machine.
@@ -183,6 +204,8 @@ impl Cluster {
         let peers: Vec<UnitIx> = self.peers(unit).collect();
         self.dirty.extend(peers);
         self.machine_of.unname(unit, old.machine_of.iter());
+        self.count_priority(old.priority, false);
+        self.starts.unname(unit, old.after.iter().chain(&old.requires));
         let own = std::mem::take(&mut self.units[unit].conflicts.own);
         for pattern in own {
             let orphans = self.conflicts.release(unit, pattern);
@@ -231,6 +254,9 @@ impl Cluster {
         self.units[unit].spec = Some(spec);
         let Some(wanted) = self.units[unit].requirements().cloned() else { return };
         self.tie(unit, &wanted.machine_of);
+        self.count_priority(wanted.priority, true);
+        self.order_start(unit, &wanted.after);
+        self.order_start(unit, &wanted.requires);
         self.count_everywhere(unit, false);
         self.join_group(unit);
         self.units[unit].asks = Amount::of(&wanted);

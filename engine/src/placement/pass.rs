@@ -3,7 +3,7 @@
 //! First what must leave its machine leaves, the youngest units first, so that of two that cannot be together the older
 //! one stays. Then what has no machine is given one, the oldest first.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fleet_units::{MetadataPredicate, UnitName};
 
@@ -12,6 +12,7 @@ use super::cluster::{Cluster, MAX_UNITS};
 use super::decision::{Blocker, Decision, Departure, Invalid, Outcome};
 use super::facts::Presence;
 use super::group::Placement;
+use super::hold::Hold;
 use super::kinds::Homeless;
 use super::order::Walk;
 use super::rejection::{Rejection, Rejections};
@@ -87,7 +88,13 @@ impl Cluster {
             }
             self.conclude_homeless(homeless);
         }
-        self.report(before)
+        let mut holds: BTreeMap<UnitIx, Option<Hold>> = BTreeMap::new();
+        self.settle_starts(|cluster, unit| {
+            let entry = &cluster.units[unit];
+            before.note(unit, &entry.outcome);
+            holds.entry(unit).or_insert_with(|| entry.hold.clone());
+        });
+        self.report(before, &holds)
     }
 
     /// A unit that is not to be given one machine: not wanted, global, or not possible as it is written.
@@ -181,7 +188,13 @@ impl Cluster {
         }
         let returns = self.find_return(members).map(|machine| (machine, Choice::StillThere));
         let adopts = || Some((self.find_finder(members)?, Choice::RunsThere));
-        let Some((machine, why)) = returns.or_else(adopts).or_else(|| self.find_machine(members)) else {
+        let found = returns.or_else(adopts).or_else(|| self.find_machine(members));
+        let Some((machine, why)) = found.or_else(|| self.find_room(members)) else {
+            if members.iter().any(|unit| self.may_displace(*unit)) {
+                let outcome = self.nowhere(members);
+                self.conclude_all(members, &outcome);
+                return self.claim(members);
+            }
             self.pending.extend(members);
             homeless.push(members.to_vec());
             if self.is_small() {
@@ -224,6 +237,21 @@ impl Cluster {
         let machine = held.next().filter(|&machine| self.failed_lately(members, machine) == 0)?;
         let only = held.all(|other| other == machine) && self.rejection_of(members, machine).is_none();
         only.then_some(machine)
+    }
+
+    /// The machine where units of lower priority have made room for these just now, if there is nothing to wait for.
+    fn find_room(&mut self, members: &[UnitIx]) -> Option<(MachineIx, Choice)> {
+        let is_somewhere = |unit: &UnitIx| {
+            let entry = &self.units[*unit];
+            let mut held = entry.places.iter().chain(&entry.leaving);
+            held.any(|at| !self.machines[*at].facts.has_lost(&entry.name)) || self.doubtful(*unit).is_some()
+        };
+        let may = members.iter().any(|unit| self.may_displace(*unit)) && !members.iter().any(is_somewhere);
+        if !may || !matches!(self.nowhere(members), Outcome::Unplaceable { .. }) {
+            return None;
+        }
+        let machine = self.make_room(members)?;
+        self.rejection_of(members, machine).is_none().then_some((machine, Choice::MadeRoom))
     }
 
     /// The best machine that can take all of these, and why it is the best.
@@ -288,10 +316,12 @@ impl Cluster {
     /// Why each machine that is present cannot take all of these.
     pub(super) fn rejections(&self, members: &[UnitIx]) -> Rejections {
         let present = self.machines.iter().filter(|(_, machine)| machine.facts.presence == Presence::Present);
-        Rejections::count(present.filter_map(|(machine, _)| {
+        let rejections = Rejections::count(present.filter_map(|(machine, _)| {
             let (rejection, unit) = self.rejection_of(members, machine)?;
             Some(self.answer(members, rejection, unit))
-        }))
+        }));
+        let displaced_by = members.first().and_then(|&unit| self.units[unit].displaced_by.clone());
+        Rejections { displaced_by, ..rejections }
     }
 
     /// A rejection, and whose requirement it is where that is not everybody's.
@@ -301,7 +331,7 @@ impl Cluster {
     }
 
     /// What becomes of units that no machine can take: they wait if that will pass by itself.
-    fn nowhere(&self, members: &[UnitIx]) -> Outcome {
+    pub(super) fn nowhere(&self, members: &[UnitIx]) -> Outcome {
         let mut answers = Vec::new();
         for (machine, entry) in self.machines.iter() {
             let Some((rejection, unit)) = self.rejection_of(members, machine) else { continue };
@@ -323,7 +353,8 @@ impl Cluster {
             };
             return Outcome::Waiting { on };
         }
-        Outcome::Unplaceable { rejections: Rejections::count(answers) }
+        let displaced_by = members.first().and_then(|&unit| self.units[unit].displaced_by.clone());
+        Outcome::Unplaceable { rejections: Rejections { displaced_by, ..Rejections::count(answers) } }
     }
 
     /// A machine other than this one where one of these may still run.
@@ -360,6 +391,7 @@ impl Cluster {
             self.relies_on_loss.entry(machine).or_default().extend(lost);
         }
         self.list(unit, machine);
+        self.units[unit].displaced_by = None;
     }
 
     fn conclude_all(&mut self, members: &[UnitIx], outcome: &Outcome) {
@@ -380,6 +412,10 @@ impl Cluster {
         } else {
             self.waiting.remove(&unit);
         }
+        if !self.units[unit].claims.is_empty() {
+            let waits_on = outcome.waits_for_stop_on().and_then(|machine| self.machines.find(machine.as_str()));
+            self.drop_claims(unit, waits_on);
+        }
         // Why it was placed there is still why it is there.
         let placed = match (&self.units[unit].outcome, &outcome) {
             (Outcome::Placed { machine: before, .. }, Outcome::Kept { machine }) => before == machine,
@@ -391,7 +427,7 @@ impl Cluster {
     }
 
     /// What changed, unit by unit, in the order of their names.
-    fn report(&mut self, before: Before) -> Vec<Decision> {
+    fn report(&mut self, before: Before, holds: &BTreeMap<UnitIx, Option<Hold>>) -> Vec<Decision> {
         let mut departures = std::mem::take(&mut self.departures);
         let mut arrivals = std::mem::take(&mut self.arrivals);
         let mut decisions = Vec::new();
@@ -401,9 +437,10 @@ impl Cluster {
             let joined = arrivals.remove(&unit).unwrap_or_default();
             let outcome = entry.outcome.clone();
             let uid = entry.spec.as_ref().map_or(0, |spec| spec.uid);
-            let same = before == outcome;
+            let same = before == outcome && holds.get(&unit).is_none_or(|hold| *hold == entry.hold);
+            let held = entry.hold.clone();
             if !same || !left.is_empty() || !joined.is_empty() {
-                decisions.push(Decision { unit: entry.name.clone(), uid, left, joined, outcome });
+                decisions.push(Decision { unit: entry.name.clone(), uid, left, joined, outcome, held });
             }
             if entry.spec.is_none() && entry.places.is_empty() && entry.leaving.is_empty() {
                 self.forget_unit(unit);

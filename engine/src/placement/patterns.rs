@@ -123,6 +123,11 @@ impl Patterns {
         self.entries.remove(glob.as_str()).map(|entry| entry.matches).unwrap_or_default()
     }
 
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lengths.is_empty()
+    }
+
     /// The number of a pattern that somebody has.
     pub(super) fn find(&self, glob: &Glob) -> Option<PatternIx> {
         self.entries.find(glob.as_str())

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fleet_registry::record::Assignment;
+use fleet_registry::record::{Assignment, Target};
 use fleet_units::{MachineId, UnitName};
 
 use super::cluster::Cluster;
@@ -30,6 +30,13 @@ pub struct MachinePlan {
 impl Cluster {
     /// The schedules that changed since this was last asked, by machine.
     pub fn take_plan(&mut self) -> Vec<MachinePlan> {
+        for (unit, machine) in std::mem::take(&mut self.launched_before) {
+            let entry = &mut self.units[unit];
+            if !entry.places.contains(&machine) {
+                entry.launched.remove(&machine);
+            }
+        }
+        self.not_yet_launched.clear();
         let changed = std::mem::take(&mut self.changed);
         let mut plans: Vec<MachinePlan> = changed.into_iter().map(|machine| self.plan_for(machine)).collect();
         plans.sort_by(|a, b| a.id.cmp(&b.id));
@@ -43,11 +50,17 @@ impl Cluster {
 
     fn plan_for(&mut self, machine: MachineIx) -> MachinePlan {
         let relies_on_loss = self.relies_on_loss.remove(&machine).unwrap_or_default();
+        for unit in &self.machines[machine].units {
+            let entry = &mut self.units[*unit];
+            if entry.orders_its_start() && entry.target(machine) == Some(Target::Launched) {
+                entry.launched.insert(machine);
+            }
+        }
         let entry = &self.machines[machine];
         let name = |unit: &UnitIx| self.units[*unit].name.clone();
         MachinePlan {
             id: entry.facts.id.clone(),
-            units: entry.units.iter().filter_map(|unit| assignment(&self.units[*unit])).collect(),
+            units: entry.units.iter().filter_map(|unit| assignment(&self.units[*unit], machine)).collect(),
             as_is: entry.units.iter().filter(|unit| self.units[**unit].is_as_is()).map(name).collect(),
             leaving: entry.leaving.iter().map(|(unit, &given)| (name(unit), given)).collect(),
             relies_on_loss: relies_on_loss.iter().map(|&lost| self.machines[lost].facts.id.clone()).collect(),
@@ -65,9 +78,9 @@ impl Cluster {
 }
 
 /// What a machine is told of a unit.
-fn assignment(unit: &Unit) -> Option<(UnitName, Assignment)> {
+fn assignment(unit: &Unit, machine: MachineIx) -> Option<(UnitName, Assignment)> {
     let spec = unit.spec.as_ref().filter(|spec| spec.readable)?;
-    let target = spec.target()?;
+    let target = unit.target(machine)?;
     let (content, extra) = (spec.content.clone(), BTreeMap::new());
     let given = Assignment { uid: spec.uid, content, target, restarts: spec.restarts, extra };
     Some((unit.name.clone(), given))

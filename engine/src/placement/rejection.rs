@@ -73,6 +73,11 @@ pub enum Rejection {
         /// That unit.
         by: UnitName,
     },
+    /// It is kept for a unit of higher priority, which displaced others there.
+    Kept {
+        /// That unit.
+        by: UnitName,
+    },
     /// It is not there.
     Absent,
     /// A record of it cannot be read.
@@ -105,6 +110,7 @@ impl fmt::Display for Rejection {
             Self::Conflict { with } => write!(f, "holds {with}, which conflicts"),
             Self::StillStopping { unit } => write!(f, "is still stopping {unit}, which conflicts"),
             Self::Replaced { by } => write!(f, "holds {by}, which replaces it"),
+            Self::Kept { by } => write!(f, "is kept for {by}, which displaced others"),
             Self::Absent => f.write_str("is absent"),
             Self::Unreadable => f.write_str("has a record that cannot be read"),
             Self::CatchingUp => f.write_str("is catching up"),
@@ -193,6 +199,8 @@ pub struct Rejections {
     pub machines: usize,
     /// Reasons, the most frequent first.
     pub tallies: Vec<Tally>,
+    /// Who displaced the unit from where it was.
+    pub displaced_by: Option<UnitName>,
 }
 
 impl Rejections {
@@ -212,12 +220,15 @@ impl Rejections {
             }
         }
         tallies.sort_by_cached_key(|tally| (Reverse(tally.machines), tally.example.class(), tally.member.clone()));
-        Self { machines, tallies }
+        Self { machines, tallies, displaced_by: None }
     }
 }
 
 impl fmt::Display for Rejections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(by) = &self.displaced_by {
+            write!(f, "displaced by {by}, ")?;
+        }
         if self.machines == 0 {
             return f.write_str("no machine is present");
         }

@@ -16,6 +16,11 @@ pub(super) struct Ties {
 }
 
 impl Ties {
+    /// Whether nobody names anybody.
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_name.is_empty() && self.patterns.is_empty()
+    }
+
     /// A unit names these. Answers the patterns that nobody had before, for which the caller finds who matches.
     pub(super) fn name<'a>(&mut self, unit: UnitIx, peers: impl Iterator<Item = &'a Peer>) -> Vec<&'a Glob> {
         let mut fresh = Vec::new();
@@ -91,14 +96,22 @@ impl Cluster {
     /// ones that people want to run. A unit that names itself says nothing by that.
     pub(super) fn peers(&self, unit: UnitIx) -> impl Iterator<Item = UnitIx> + '_ {
         let wanted = self.units[unit].requirements();
-        wanted.into_iter().flat_map(|wanted| &wanted.machine_of).flat_map(move |peer| self.named(unit, peer))
+        wanted
+            .into_iter()
+            .flat_map(|wanted| &wanted.machine_of)
+            .flat_map(move |peer| self.named(unit, peer, &self.machine_of))
     }
 
-    /// The units that one means by a name or a pattern.
-    pub(super) fn named<'a>(&'a self, unit: UnitIx, peer: &Peer) -> impl Iterator<Item = UnitIx> + use<'a> {
+    /// The units that one means by a name or a pattern, in the option that these are the ties of.
+    pub(super) fn named<'a>(
+        &'a self,
+        unit: UnitIx,
+        peer: &Peer,
+        ties: &'a Ties,
+    ) -> impl Iterator<Item = UnitIx> + use<'a> {
         let (one, many) = match peer {
             Peer::Unit(name) => (self.units.find(name.as_str()), None),
-            Peer::Pattern(glob) => (None, Some(self.machine_of.matches(glob))),
+            Peer::Pattern(glob) => (None, Some(ties.matches(glob))),
         };
         let runs = |other: &UnitIx| self.units[*other].is_wanted() && !self.units[*other].is_template;
         let many = many.into_iter().flatten().filter(runs);

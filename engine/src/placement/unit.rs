@@ -1,17 +1,20 @@
 //! A unit, with what the indexes know of it.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use fleet_registry::record::Target;
 use fleet_units::{DesiredState, MachineId, Requirements, UnitName};
 
 use super::decision::Outcome;
 use super::facts::UnitSpec;
 use super::failures::Failures;
+use super::hold::{Activity, Hold};
 use super::order::ProfileIx;
 use super::patterns::PatternRefs;
 use super::resources::Amount;
-use super::slots::{GroupIx, MachineIx};
+use super::slots::{GroupIx, MachineIx, UnitIx};
 
 /// A name to sort by. Few names have their first sixteen bytes in common, and those compare as one number: a hundred
 /// thousand are in order before as many names were read twice.
@@ -51,10 +54,23 @@ pub(super) struct Unit {
     pub(super) group: Option<GroupIx>,
     /// How many of its group may be on its machine.
     pub(super) limit: Option<u32>,
+    /// Who displaced it, until it has a machine again.
+    pub(super) displaced_by: Option<UnitName>,
+    /// Machines that are kept for it.
+    pub(super) claims: BTreeSet<MachineIx>,
     /// What was last decided.
     pub(super) outcome: Outcome,
     /// Where it failed.
     pub(super) failures: Failures,
+    /// Machines on which it is active, or has failed.
+    pub(super) activity: Vec<(MachineId, Activity)>,
+    /// Machines that were told to launch it, where its start is ordered.
+    pub(super) launched: BTreeSet<MachineIx>,
+    /// Machines that list it and where its start waits.
+    pub(super) waits_on: BTreeSet<MachineIx>,
+    /// Why, and for whom.
+    pub(super) hold: Option<Hold>,
+    pub(super) waits_for: Option<UnitIx>,
     /// Machines that hold it without having been given it.
     pub(super) found: BTreeSet<MachineId>,
 }
@@ -74,8 +90,15 @@ impl Unit {
             asks: Amount::default(),
             group: None,
             limit: None,
+            displaced_by: None,
+            claims: BTreeSet::new(),
             outcome: Outcome::Withdrawn,
             failures: Failures::default(),
+            activity: Vec::new(),
+            launched: BTreeSet::new(),
+            waits_on: BTreeSet::new(),
+            hold: None,
+            waits_for: None,
             found: BTreeSet::new(),
         }
     }
@@ -83,6 +106,17 @@ impl Unit {
     /// What it asks of a machine, where its text can be used.
     pub(super) fn requirements(&self) -> Option<&Arc<Requirements>> {
         self.spec.as_ref()?.requirements.as_ref().ok()
+    }
+
+    /// Whether its start waits for others.
+    pub(super) fn orders_its_start(&self) -> bool {
+        self.spec.as_ref().is_some_and(UnitSpec::orders_its_start)
+    }
+
+    /// What a machine that lists it is to do with it; none when it needs no machine.
+    pub(super) fn target(&self, machine: MachineIx) -> Option<Target> {
+        let target = self.spec.as_ref()?.target()?;
+        Some(if self.waits_on.contains(&machine) { Target::Loaded } else { target })
     }
 
     /// Whether people want it to have a machine.
@@ -110,8 +144,14 @@ impl Unit {
         self.is_wanted() && !self.is_template && self.requirements().is_some_and(|wanted| !wanted.global)
     }
 
-    /// Units are decided in the order in which they were submitted; those of one transaction by name.
-    pub(super) fn seniority(&self) -> (i64, NameKey) {
-        (self.spec.as_ref().map_or(0, |spec| spec.uid), NameKey::of(&self.name))
+    /// How it ranks when room is short: the higher first.
+    pub(super) fn priority(&self) -> i32 {
+        self.requirements().map_or(0, |wanted| wanted.priority)
+    }
+
+    /// Units are decided by priority, those of one priority in the order in which they were submitted, and those of one
+    /// transaction by name.
+    pub(super) fn seniority(&self) -> (Reverse<i32>, i64, NameKey) {
+        (Reverse(self.priority()), self.spec.as_ref().map_or(0, |spec| spec.uid), NameKey::of(&self.name))
     }
 }

@@ -6,6 +6,7 @@ mod fenced;
 mod fences;
 mod losses;
 mod moves;
+mod ordered;
 mod retention;
 mod rig;
 mod scheduling;

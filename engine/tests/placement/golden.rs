@@ -9,6 +9,7 @@
 //! | `unit NAME [option; option…]` | a unit is submitted, or its text changed |
 //! | `start`, `load`, `stop`, `destroy NAME…` | people want it to run, or not |
 //! | `fail`, `forgive NAME…` | systemd gave up on it where it is, and it is to leave; that is forgotten |
+//! | `active`, `broken`, `quiet NAME…` | it is active where it is listed; systemd gave it up there; neither is said |
 //! | `found NAME [ID…]` | these machines hold it without having been given it |
 //! | `ack ID…` | a machine acknowledges what was written for it |
 //! | `ack-but ID NAME…` | the same, but it is still stopping these |
@@ -21,7 +22,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use fleet_engine::placement::{Capacity, MachineFacts, Presence};
+use fleet_engine::placement::{Activity, Capacity, MachineFacts, Presence};
 use fleet_registry::record::{Assignment, Target};
 use fleet_units::{DesiredState, UnitName, parse_bytes, parse_cpu};
 
@@ -106,6 +107,9 @@ fn each(model: &mut Model, command: &str, word: &str) {
         "load" => model.desire(&unit(word), DesiredState::Loaded),
         "stop" => model.desire(&unit(word), DesiredState::Inactive),
         "destroy" => model.destroy(&unit(word)),
+        "active" => model.say(&unit(word), Some(Activity::Active)),
+        "broken" => model.say(&unit(word), Some(Activity::Failed)),
+        "quiet" => model.say(&unit(word), None),
         "fail" => model.fail(&unit(word)),
         "forgive" => model.forgive(&unit(word)),
         other => panic!("no such command: {other}"),
@@ -137,6 +141,10 @@ fn plan(model: &mut Model, out: &mut String) {
     assert!(broken.is_empty(), "after\n{out}: {broken:#?}");
     let missed = model.missed();
     assert!(missed.is_empty(), "after\n{out}: {missed:#?}");
+    let disordered = model.disordered();
+    assert!(disordered.is_empty(), "after\n{out}: {disordered:#?}");
+    let outranked = model.outranked();
+    assert!(outranked.is_empty(), "after\n{out}: {outranked:#?}");
     let misplaced = model.misplaced();
     assert!(misplaced.is_empty(), "after\n{out}: {misplaced:#?}");
 }
@@ -146,7 +154,8 @@ fn explain(model: &Model, name: &str, out: &mut String) {
         let _ = writeln!(out, "> no such unit");
         return;
     };
-    let _ = writeln!(out, "> {}", explanation.outcome);
+    let held = explanation.held.as_ref().map_or_else(String::new, |held| format!("; {held}"));
+    let _ = writeln!(out, "> {}{held}", explanation.outcome);
     if let Some((id, why)) = &explanation.anew {
         let _ = writeln!(out, "> placed anew: on {id}: {why}");
     }

@@ -4,5 +4,7 @@
 mod golden;
 mod model;
 mod naive;
+mod ordered;
 mod properties;
+mod ranks;
 mod scale;

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use fleet_engine::placement::{Cluster, Decision, Failures, MachineFacts, MachinePlan, Presence, UnitSpec};
-use fleet_registry::record::{Assignment, ContentKey};
+use fleet_engine::placement::{
+    Activity, Cluster, Decision, Departure, Failures, MachineFacts, MachinePlan, Presence, UnitSpec,
+};
+use fleet_registry::record::{Assignment, ContentKey, Target};
 use fleet_units::{DesiredState, MachineId, Requirements, UnitFile, UnitName};
 
 /// A unit as submitted.
@@ -33,6 +35,12 @@ pub(crate) struct Model {
     pub(crate) written: BTreeMap<MachineId, Written>,
     /// Where units failed.
     pub(crate) failures: BTreeMap<UnitName, Failures>,
+    /// What machines say of units that they were told to launch.
+    pub(crate) activity: BTreeMap<UnitName, BTreeMap<MachineId, Activity>>,
+    /// Which units of which name were launched where before the last plan.
+    pub(crate) launched: BTreeSet<(UnitName, MachineId, i64)>,
+    /// Who was displaced from where by whom in the last plan.
+    pub(crate) displaced: Vec<(UnitName, MachineId, UnitName)>,
     /// Who holds a unit without having been given it.
     pub(crate) found: BTreeMap<UnitName, BTreeSet<MachineId>>,
     /// Where units were listed before the last plan.
@@ -100,6 +108,8 @@ impl Model {
     pub(crate) fn destroy(&mut self, name: &UnitName) {
         self.units.remove(name);
         self.failures.remove(name);
+        self.activity.remove(name);
+        self.cluster.set_activity(name, Vec::new());
         self.cluster.remove_unit(name);
     }
 
@@ -130,6 +140,22 @@ impl Model {
         self.cluster.set_failures(name, failures.clone());
     }
 
+    /// The machines that list a unit say this of it, or neither.
+    pub(crate) fn say(&mut self, name: &UnitName, activity: Option<Activity>) {
+        let places = self.listed().remove(name).unwrap_or_default();
+        let said = activity.into_iter().flat_map(|said| places.iter().map(move |id| (id.clone(), said)));
+        let said: BTreeMap<MachineId, Activity> = said.collect();
+        self.cluster.set_activity(name, said.clone().into_iter().collect());
+        self.activity.insert(name.clone(), said);
+    }
+
+    /// Which units are launched where, as written.
+    pub(crate) fn launched(&self) -> BTreeSet<(UnitName, MachineId, i64)> {
+        let written = self.written.iter().flat_map(|(id, written)| written.units.iter().map(move |unit| (id, unit)));
+        let launched = written.filter(|(_, (_, given))| given.target == Target::Launched);
+        launched.map(|(id, (name, given))| (name.clone(), id.clone(), given.uid)).collect()
+    }
+
     /// These machines hold it without having been given it.
     pub(crate) fn find(&mut self, name: &UnitName, machines: BTreeSet<MachineId>) {
         self.cluster.set_found(name, machines.clone());
@@ -145,7 +171,16 @@ impl Model {
     /// Decides, and writes what was decided.
     pub(crate) fn plan(&mut self) -> (Vec<Decision>, Vec<MachinePlan>) {
         self.before = self.listed();
+        self.launched = self.launched();
         let decisions = self.cluster.pass();
+        self.displaced.clear();
+        for decision in &decisions {
+            for (id, why) in &decision.left {
+                if let Departure::Displaced { by } = why {
+                    self.displaced.push((decision.unit.clone(), id.clone(), by.clone()));
+                }
+            }
+        }
         let mut plans = self.cluster.take_plan();
         plans.retain(|plan| {
             let written = self.written.entry(plan.id.clone()).or_default();
@@ -188,9 +223,14 @@ impl Model {
         for (id, written) in &self.written {
             let leaving = written.leaving.iter().map(|(name, &generation)| (name, generation));
             cluster.set_schedule(id, written.units.keys(), leaving);
+            let launched = written.units.iter().filter(|(_, given)| given.target == Target::Launched);
+            cluster.set_launched(id, launched.map(|(name, given)| (name, given.uid)));
         }
         for (name, machines) in &self.found {
             cluster.set_found(name, machines.clone());
+        }
+        for (name, activity) in &self.activity {
+            cluster.set_activity(name, activity.clone().into_iter().collect());
         }
         for (name, failures) in &self.failures {
             cluster.set_failures(name, failures.clone());

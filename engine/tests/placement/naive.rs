@@ -34,7 +34,7 @@ fn meets(demand: &MetadataPredicate, facts: &MachineFacts) -> bool {
 }
 
 impl Model {
-    fn wanted(&self, name: &UnitName) -> bool {
+    pub(crate) fn wanted(&self, name: &UnitName) -> bool {
         self.units.get(name).is_some_and(|unit| unit.desired > DesiredState::Inactive) && !name.is_template()
     }
 
@@ -42,7 +42,7 @@ impl Model {
         self.units.get(name).is_some_and(|unit| unit.requirements.global)
     }
 
-    fn conflict(&self, a: &UnitName, b: &UnitName) -> bool {
+    pub(crate) fn conflict(&self, a: &UnitName, b: &UnitName) -> bool {
         let one_way = |a: &UnitName, b: &UnitName| {
             let unit = self.units.get(a);
             unit.is_some_and(|unit| unit.requirements.conflicts.iter().any(|glob| glob.matches(b.as_str())))
@@ -56,7 +56,7 @@ impl Model {
     }
 
     /// Whether `a` drives `b` away: units that replace each other in a circle do not.
-    fn drives_away(&self, a: &UnitName, b: &UnitName) -> bool {
+    pub(crate) fn drives_away(&self, a: &UnitName, b: &UnitName) -> bool {
         if a == b || self.global(b) || !self.names_in_replaces(a, b) {
             return false;
         }
@@ -73,13 +73,13 @@ impl Model {
     }
 
     /// What the unit itself asks of a machine.
-    fn suits(&self, name: &UnitName, id: &MachineId) -> bool {
+    pub(crate) fn suits(&self, name: &UnitName, id: &MachineId) -> bool {
         let (wanted, facts) = (&self.units[name].requirements, &self.machines[id]);
         wanted.machine_id.as_ref().is_none_or(|wanted| facts.id.matches(wanted))
             && wanted.metadata.iter().all(|demand| meets(demand, facts))
     }
 
-    fn is_open(&self, id: &MachineId) -> bool {
+    pub(crate) fn is_open(&self, id: &MachineId) -> bool {
         let facts = &self.machines[id];
         facts.presence == Presence::Present && !facts.catching_up && !facts.cordoned && !facts.draining
     }
@@ -89,6 +89,7 @@ impl Model {
         let written = &self.written[id];
         self.is_open(id)
             && self.has_room(names, id)
+            && names.iter().all(|name| !self.is_kept_from(name, id))
             && names.iter().all(|name| {
                 let occupants = written.units.keys().chain(written.leaving.keys());
                 self.suits(name, id)
@@ -169,7 +170,7 @@ impl Model {
     }
 
     /// The units beside which one must be.
-    fn peers(&self, name: &UnitName) -> BTreeSet<UnitName> {
+    pub(crate) fn peers(&self, name: &UnitName) -> BTreeSet<UnitName> {
         let mut peers = BTreeSet::new();
         for peer in &self.units[name].requirements.machine_of {
             match peer {
@@ -185,7 +186,7 @@ impl Model {
     }
 
     /// Whether a pattern of units to be with matches none that is to run, itself included.
-    fn has_nobody_to_be_with(&self, name: &UnitName) -> bool {
+    pub(crate) fn has_nobody_to_be_with(&self, name: &UnitName) -> bool {
         self.units[name].requirements.machine_of.iter().any(|peer| match peer {
             Peer::Unit(_) => false,
             Peer::Pattern(glob) => {
@@ -196,14 +197,14 @@ impl Model {
     }
 
     /// Whether a unit may still run on some machine.
-    fn may_run_somewhere(&self, name: &UnitName) -> bool {
+    pub(crate) fn may_run_somewhere(&self, name: &UnitName) -> bool {
         self.written.iter().any(|(id, written)| {
             !self.is_gone(id) && (written.units.contains_key(name) || written.leaving.contains_key(name))
         })
     }
 
     /// Units tied to each other by `MachineOf=`, whatever the direction.
-    fn tied(&self, name: &UnitName) -> Vec<UnitName> {
+    pub(crate) fn tied(&self, name: &UnitName) -> Vec<UnitName> {
         let mut tied = BTreeSet::from([name.clone()]);
         loop {
             let before = tied.len();

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use fleet_engine::placement::{MachineFacts, Outcome, Presence};
-use fleet_units::{DesiredState, UnitName};
+use fleet_engine::placement::{Activity, MachineFacts, Outcome, Presence};
+use fleet_units::{DesiredState, MachineId, UnitName};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -22,6 +22,7 @@ enum Step {
     Destroy { unit: u8 },
     Fail { unit: u8 },
     Forgive { unit: u8 },
+    Say { unit: u8, activity: Option<Activity> },
     Acknowledge { id: u8, slow: Vec<u8> },
     Plan,
 }
@@ -53,6 +54,13 @@ fn option() -> impl Strategy<Value = String> {
         Just("Conflicts=web@*.service".to_owned()),
         Just("Conflicts=*@?.service".to_owned()),
         (0..UNITS).prop_map(|n| format!("Replaces={}", name(n))),
+        (0..UNITS).prop_map(|n| format!("After={}", name(n))),
+        (0..UNITS).prop_map(|n| format!("Requires={}", name(n))),
+        (-1..3_i32).prop_map(|n| format!("Priority={n}")),
+        Just("Preempt=yes".to_owned()),
+        Just("Priority=2; Preempt=yes".to_owned()),
+        Just("After=web@*.service".to_owned()),
+        Just("Requires=db@*.service".to_owned()),
         Just("Replaces=db@*.service".to_owned()),
         Just("Global=true".to_owned()),
         prop_oneof![Just("!=z0"), Just(" in (z0,z1)"), Just(" not in (z0,z2)")]
@@ -88,6 +96,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..UNITS).prop_map(|unit| Step::Destroy { unit }),
         2 => (0..UNITS).prop_map(|unit| Step::Fail { unit }),
         1 => (0..UNITS).prop_map(|unit| Step::Forgive { unit }),
+        6 => (0..UNITS, prop::option::weighted(0.7, prop_oneof![3 => Just(Activity::Active), 1 => Just(Activity::Failed)]))
+            .prop_map(|(unit, activity)| Step::Say { unit, activity }),
         4 => (0..MACHINES, prop::collection::vec(0..UNITS, 0..3))
             .prop_map(|(id, slow)| Step::Acknowledge { id, slow }),
         8 => Just(Step::Plan),
@@ -125,7 +135,7 @@ fn apply(model: &mut Model, step: &Step) {
         Step::Submit { unit, options } => {
             // Options that contradict each other are refused at submit.
             let options = options.join(";");
-            if crate::model::requirements(&name(*unit), &options).validate().is_ok() {
+            if crate::model::requirements(&name(*unit), &options).validate_for(&name(*unit)).is_ok() {
                 model.submit(&name(*unit), &options);
             }
         }
@@ -142,6 +152,7 @@ fn apply(model: &mut Model, step: &Step) {
             }
         }
         Step::Forgive { unit } => model.forgive(&name(*unit)),
+        Step::Say { unit, activity } => model.say(&name(*unit), *activity),
         Step::Acknowledge { id: n, slow } => {
             let present = |facts: &&MachineFacts| facts.presence == Presence::Present;
             if model.machines.get(&id(*n)).filter(present).is_some() {
@@ -160,6 +171,10 @@ fn plan_and_check(model: &mut Model) -> Result<(), TestCaseError> {
     prop_assert!(broken.is_empty(), "broken: {broken:#?}");
     let missed = model.missed();
     prop_assert!(missed.is_empty(), "missed: {missed:#?}");
+    let disordered = model.disordered();
+    prop_assert!(disordered.is_empty(), "disordered: {disordered:#?}");
+    let outranked = model.outranked();
+    prop_assert!(outranked.is_empty(), "outranked: {outranked:#?}");
     let misplaced = model.misplaced();
     prop_assert!(misplaced.is_empty(), "misplaced: {misplaced:#?}");
     let after = model.listed();
@@ -168,7 +183,9 @@ fn plan_and_check(model: &mut Model) -> Result<(), TestCaseError> {
         if machines.len() > 1 && !before.global(&name) {
             continue;
         }
-        for id in machines.iter().filter(|id| !before.is_gone(id) && before.could_stay(&name, id)) {
+        let displaced = |id: &MachineId| model.displaced.iter().any(|(unit, at, _)| *unit == name && at == id);
+        let could_stay = |id: &&MachineId| !before.is_gone(id) && before.could_stay(&name, id) && !displaced(id);
+        for id in machines.iter().filter(could_stay) {
             let stays = after.get(&name).is_some_and(|machines| machines.contains(id));
             prop_assert!(stays, "{name} left {id} without need");
         }
@@ -191,6 +208,7 @@ fn plan_and_check(model: &mut Model) -> Result<(), TestCaseError> {
     let mut fresh = model.told_anew();
     fresh.plan();
     prop_assert_eq!(fresh.listed(), after, "a new leader decides otherwise");
+    prop_assert_eq!(fresh.launched(), model.launched(), "a new leader launches others");
     for name in model.units.keys() {
         let (old, new) = (model.cluster.outcome(name), fresh.cluster.outcome(name));
         // Which of several conflicting units is named depends on who came first; what kind of reason it is does not.

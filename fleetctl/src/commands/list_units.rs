@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use fleet_api::Client;
-use fleet_api::v2::{StateView, UnitList, UnitView};
+use fleet_api::v2::{NoteKind, StateView, UnitList, UnitView};
 
 use crate::cli::List;
 use crate::error::CommandError;
@@ -42,11 +42,17 @@ pub async fn run(list: &List, client: &Client, output: &mut Output) -> Result<u8
     Ok(0)
 }
 
-/// What the columns do not show: how long a stop may take.
+/// What the columns do not show: for what a start waits, and how long a stop may take.
 pub fn notes(units: &UnitList) -> Vec<String> {
     let states = units.units.iter().flat_map(|unit| unit.states.iter().map(move |state| (unit, state)));
     let live = states.filter(|(_, state)| !state.stale || units.stale);
-    live.filter_map(|(unit, state)| Some(format!("NOTE: {} is {}", unit.name, fields::stopping(state)?))).collect()
+    let stopping =
+        live.filter_map(|(unit, state)| Some(format!("NOTE: {} is {}", unit.name, fields::stopping(state)?)));
+    let waiting = units.units.iter().filter(|unit| unit.global || unit.machine.is_some()).filter_map(|unit| {
+        let note = unit.note.as_ref().filter(|note| note.kind == NoteKind::Waiting)?;
+        Some(format!("NOTE: {}: {}", unit.name, note.reason))
+    });
+    waiting.chain(stopping).collect()
 }
 
 /// What is printed for these units.
@@ -78,4 +84,28 @@ fn rows_of(unit: UnitView) -> Vec<Row> {
         Some(Row { unit: unit.name.clone(), state })
     });
     shown.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_start_waits_for_is_said_beside_the_list() {
+        let reason = "its start waits for db.service, which failed on m2";
+        let unit = |name: &str, machine: Option<&str>, kind: &str| {
+            serde_json::json!({
+                "name": name, "uid": 1, "machine": machine.map(|id| serde_json::json!({"id": id, "address": ""})),
+                "note": {"kind": kind, "reason": reason},
+            })
+        };
+        let units = [
+            unit("app.service", Some("m1"), "waiting"),
+            unit("db.service", Some("m2"), "placed"),
+            unit("nowhere.service", None, "waiting"),
+        ];
+        let list = serde_json::json!({"revision": 1, "units": units});
+        let list: UnitList = serde_json::from_value(list).expect("a list of units");
+        assert_eq!(notes(&list), [format!("NOTE: app.service: {reason}")]);
+    }
 }

@@ -81,7 +81,10 @@ impl Unit<'_> {
             return verdict;
         }
         if state.reached != Some(Reached::Launched) {
-            return Verdict::Pending(format!("starting on {machine}"));
+            return Verdict::Pending(match &self.view.note {
+                Some(note) if note.kind == NoteKind::Waiting => format!("loaded on {machine}: {}", note.reason),
+                _ => format!("starting on {machine}"),
+            });
         }
         match state.active.as_str() {
             "active" | "reloading" | "refreshing" => reached(Some(&state.machine)),

@@ -134,6 +134,10 @@ fn a_start_waits_for_what_comes_before() {
         (other_machine, "pending: loading on m1/192.0.2.2"),
         (lost, "pending: m1/192.0.2.2 is lost, and it has no other machine yet"),
         (restarting, "pending: restarting on m1/192.0.2.2"),
+        (
+            UnitView { note: note(NoteKind::Waiting), ..not_started.clone() },
+            "pending: loaded on m1/192.0.2.2: no machine has disk=ssd",
+        ),
         (not_started, "pending: starting on m1/192.0.2.2"),
         (never_ran, "pending: starting on m1/192.0.2.2"),
     ];

@@ -30,6 +30,8 @@ pub struct Text {
     pub bytes: usize,
     /// CoreOS fleet's hash of the unit file.
     pub hash: UnitHash,
+    /// What it asks of the cluster.
+    pub requirements: Requirements,
     /// What the person should hear about it.
     pub warnings: Vec<String>,
 }
@@ -118,6 +120,7 @@ impl Text {
             bytes: size,
             hash: files.file().hash(),
             warnings: requirements.warnings().collect(),
+            requirements,
         })
     }
 }

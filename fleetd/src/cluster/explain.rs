@@ -31,7 +31,10 @@ impl Picture {
             stale,
             unit,
             decision: decision(&found.outcome),
-            reason: found.outcome.to_string(),
+            reason: match &found.held {
+                Some(held) => format!("{}; {held}", found.outcome),
+                None => found.outcome.to_string(),
+            },
             places: found.places.iter().map(|id| self.machine_ref(id)).collect(),
             placed_anew,
             able: able.collect(),

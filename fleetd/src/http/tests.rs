@@ -1,6 +1,7 @@
 //! The API over real HTTP on a unix socket, with a memory store behind it: real handlers, real store semantics.
 
 mod bad_input;
+mod circles;
 mod explain;
 mod join;
 mod journal;

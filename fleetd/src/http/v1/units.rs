@@ -87,6 +87,13 @@ async fn put(
         None => None,
     };
     let (change, status) = judge(name, unit, found)?;
+    if change.names_others() {
+        let handle = api.cluster.known().await?;
+        let circle = handle.read(|picture| picture.refuse_circles(&[&change])).into_iter().flatten().next();
+        if let Some(error) = circle {
+            return Err(Failure::new(StatusCode::CONFLICT, error.to_string()));
+        }
+    }
     let change_result = writer.change_from(vec![change], existing, wall(), &caller.to_string()).await;
     let (revision, applied) = change_result.map_err(|e| api.unavailable(&e))?;
     if let Some(refused) = applied.into_iter().find(|applied| applied.outcome == Outcome::Refused) {

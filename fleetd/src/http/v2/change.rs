@@ -36,6 +36,20 @@ pub(super) async fn change(
         }
         names.push(name);
     }
+    if changes.iter().any(Change::names_others) {
+        let handle = api.cluster.known().await?;
+        let mut circles =
+            handle.read(|picture| picture.refuse_circles(&changes.iter().collect::<Vec<_>>())).into_iter();
+        let mut sound = Vec::with_capacity(changes.len());
+        let open = answers.iter_mut().zip(&names).filter(|(answer, _)| answer.is_none());
+        for ((answer, name), change) in open.zip(changes) {
+            match circles.next().flatten() {
+                Some(error) => *answer = Some(refused(name.clone(), error.to_string())),
+                None => sound.push(change),
+            }
+        }
+        changes = sound;
+    }
     let (revision, applied) =
         api.cluster.writer().change(changes, wall(), &caller.to_string()).await.map_err(|e| api.unavailable(&e))?;
     api.cluster.reached(revision).await;
