@@ -46,7 +46,7 @@ impl Cluster {
     }
 
     /// Whether two units ask for the same of a machine, nothing but their names tells them apart for any pattern, and
-    /// neither has a machine that may be given units, or is still leaving one.
+    /// neither has a machine that may be given units, is still leaving one, or has one kept for it.
     fn is_like(&self, this: UnitIx, that: UnitIx) -> bool {
         let (this, that) = (&self.units[this], &self.units[that]);
         let is_closed = |at: &MachineIx| !self.machines[*at].facts.is_open();
@@ -62,7 +62,9 @@ impl Cluster {
             && this.asks == that.asks
             && (this.group, this.limit) == (that.group, that.limit)
             && (&this.conflicts, &this.replaces) == (&that.conflicts, &that.replaces)
-            && [this, that].into_iter().all(|unit| unit.leaving.is_empty() && unit.places.iter().all(is_closed))
+            && [this, that]
+                .into_iter()
+                .all(|unit| unit.leaving.is_empty() && unit.claims.is_empty() && unit.places.iter().all(is_closed))
     }
 
     /// Whether nobody else is named by `MachineOf=` of these.
