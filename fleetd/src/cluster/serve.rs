@@ -108,7 +108,13 @@ impl Loaded {
     }
 
     fn complete(&self, revision: i64) {
-        let was_live = self.status.borrow().live();
+        let (was_live, failed) = {
+            let status = self.status.borrow();
+            (status.live(), status.failing.is_some())
+        };
+        if failed {
+            tracing::info!("the cluster's records are followed again");
+        }
         if !was_live {
             self.picture.write().unwrap_or_else(PoisonError::into_inner).absent.followed(Instant::now());
         }
@@ -119,6 +125,10 @@ impl Loaded {
     }
 
     fn stale(&self, why: String) {
+        // Once an outage: the reasons change while it lasts.
+        if self.status.borrow().failing.is_none() {
+            tracing::warn!("the cluster's records cannot be followed: {why}");
+        }
         self.status.send_modify(|status| {
             status.complete = false;
             status.failing = Some(why.clone());
@@ -194,10 +204,7 @@ pub(super) async fn run(inner: Weak<Inner>, loaded: Arc<Loaded>) {
                 MirrorEffect::Store(effect) => shell.perform(effect),
                 MirrorEffect::Changes { revision, changes } => loaded.take(revision, &changes),
                 MirrorEffect::Complete { revision } => loaded.complete(revision),
-                MirrorEffect::Stale { why } => {
-                    tracing::warn!("the cluster's records cannot be followed: {why}");
-                    loaded.stale(why);
-                }
+                MirrorEffect::Stale { why } => loaded.stale(why),
                 MirrorEffect::Restored { why } => {
                     tracing::error!("the registry is not the one that it was: {why}");
                     loaded.stale(why);

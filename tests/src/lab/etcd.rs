@@ -31,6 +31,7 @@ const ETCDCTL: [&str; 3] = ["env", "ETCDCTL_API=3", "etcdctl"];
 pub struct Etcd<'a> {
     lab: &'a Lab,
     members: u8,
+    quota: Option<u64>,
 }
 
 impl<'a> Etcd<'a> {
@@ -44,14 +45,14 @@ impl<'a> Etcd<'a> {
         if members != 1 && members != 3 {
             bail!("etcd has one or three members in a lab, not {members}");
         }
-        let etcd = Self { lab, members };
+        let etcd = Self::of(lab, members);
         etcd.start_members()?;
         Ok(etcd)
     }
 
     /// The etcd that runs in this lab already.
     pub(crate) fn of(lab: &'a Lab, members: u8) -> Self {
-        Self { lab, members }
+        Self { lab, members, quota: None }
     }
 
     /// Waits until the cluster has a leader and commits.
@@ -63,6 +64,11 @@ impl<'a> Etcd<'a> {
                 .map_err(|e| format!("{e:#}"))
         })
         .map_err(|reason| anyhow!("etcd does not answer: {reason}"))
+    }
+
+    /// Members that are started from now on take so many bytes and no more, as though their disks were full then.
+    pub fn with_quota(self, bytes: u64) -> Self {
+        Self { quota: Some(bytes), ..self }
     }
 
     /// Starts a member that was killed, with the data that it had.
@@ -87,6 +93,7 @@ impl<'a> Etcd<'a> {
         ];
         let command = std::iter::once("etcd".to_owned())
             .chain(flags.iter().map(|(flag, value)| format!("--{flag}={value}")))
+            .chain(self.quota.map(|bytes| format!("--quota-backend-bytes={bytes}")))
             .collect();
         self.lab.request(&Request::StartDaemon { name: name.clone(), command })
     }
@@ -170,6 +177,18 @@ impl<'a> Etcd<'a> {
 
     fn signal(self, member: u8, signal: Signal) -> Result<()> {
         self.lab.request(&Request::SignalDaemon { name: name(member), signal: signal as i32 })
+    }
+
+    /// The member that leads.
+    pub fn leader(self) -> Result<u8> {
+        let status = self.etcdctl(["endpoint", "status", "--write-out=json"])?.ok()?;
+        let all: Vec<serde_json::Value> = serde_json::from_str(&status).context("etcdctl's status is no JSON")?;
+        let leads = |one: &serde_json::Value| one["Status"]["leader"] == one["Status"]["header"]["member_id"];
+        let leader = all.iter().find(|one| leads(one)).context("no member leads")?;
+        let urls = self.client_urls();
+        let at =
+            urls.iter().position(|url| leader["Endpoint"] == url.as_str()).context("a member that is none leads")?;
+        Ok(at as u8 + 1)
     }
 
     /// The number of members.

@@ -12,6 +12,7 @@ mod coreos;
 mod cuts;
 mod disks;
 mod drain;
+mod etcd_members;
 mod failures;
 mod fence;
 mod host;
