@@ -27,7 +27,7 @@ pub use invitation::{BadInvitation, Invitation};
 pub use judge::Caller;
 pub use papers::{Papers, Request as CertificateRequest};
 pub use renewal::keep_current;
-pub use tls::SERVER_NAME;
+pub use tls::{AnyClient, SERVER_NAME};
 pub use tokens::{Made, TokenRequest};
 
 pub(crate) use judge::{Judge, expired};

@@ -57,7 +57,7 @@ impl ServerIdentity {
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&TLS13])
             .map_err(TrustError::crypto("set up TLS"))?
-            .with_client_cert_verifier(Arc::new(AnyClient { provider }))
+            .with_client_cert_verifier(Arc::new(AnyClient::new(provider, false)))
             .with_cert_resolver(self);
         config.alpn_protocols = vec![ALPN.to_vec()];
         // Each connection proves itself anew.
@@ -173,15 +173,25 @@ pub(crate) fn dated(error: &CertificateError) -> Option<String> {
     }
 }
 
-/// Lets anybody finish the handshake who has the key of what it shows, or shows nothing.
+/// Lets anybody finish the handshake who has the key of the certificate that it shows: whether it may do anything is for
+/// others to say, after.
 #[derive(Debug)]
-struct AnyClient {
+pub struct AnyClient {
     provider: Arc<CryptoProvider>,
+    mandatory: bool,
+}
+
+impl AnyClient {
+    /// One that lets in who shows nothing too, unless that is `mandatory`.
+    #[must_use]
+    pub fn new(provider: Arc<CryptoProvider>, mandatory: bool) -> Self {
+        Self { provider, mandatory }
+    }
 }
 
 impl ClientCertVerifier for AnyClient {
     fn client_auth_mandatory(&self) -> bool {
-        false
+        self.mandatory
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
