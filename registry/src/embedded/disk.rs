@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableDefinition};
 
+use self::file::RoomyFile;
 use super::error::EmbeddedError;
 use super::{files, row};
 use crate::memory::{Change, Memory, Saved};
 use crate::step::Mono;
 
+mod file;
 #[cfg(test)]
 mod tests;
 
@@ -86,7 +88,8 @@ impl Disk {
         let damaged = |why: String| EmbeddedError::Damaged { path: path.clone(), why };
         // The database engine trusts a file more than it should; what it trips over is a damaged file all the same.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let database = Builder::new().set_cache_size(CACHE_BYTES).open(&path).map_err(|e| match e {
+            let open = |file| Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(file);
+            let database = RoomyFile::open(&path).and_then(open).map_err(|e| match e {
                 redb::DatabaseError::DatabaseAlreadyOpen => {
                     let dir = path.parent().unwrap_or(&path).to_owned();
                     EmbeddedError::InUse { dir, holder: "another process".to_owned() }

@@ -57,7 +57,7 @@ impl Mvcc {
             if version.revision() >= compacted {
                 mvcc.log.entry(version.revision()).or_default().push(version.clone());
             }
-            mvcc.keys.entry(version.kv.key.clone()).or_default().push(version);
+            mvcc.keys.entry(version.kv.key.clone()).or_insert_with(|| Vec::with_capacity(1)).push(version);
         }
         mvcc
     }
@@ -111,12 +111,13 @@ impl Mvcc {
     }
 
     /// Writes a key, as a new version of it. Returns what was there.
-    pub(super) fn put(&mut self, key: &Bytes, value: Bytes, lease: i64) -> Option<Arc<KeyValue>> {
+    pub(super) fn put(&mut self, key: &[u8], value: &[u8], lease: i64) -> Option<Arc<KeyValue>> {
         let previous = self.get(key).cloned();
         let revision = self.revision + 1;
         let kv = KeyValue {
-            key: previous.as_ref().map_or_else(|| key.clone(), |kv| kv.key.clone()),
-            value,
+            // Copies, since a slice of a request keeps all of it in memory.
+            key: previous.as_ref().map_or_else(|| Bytes::copy_from_slice(key), |kv| kv.key.clone()),
+            value: Bytes::copy_from_slice(value),
             create_revision: previous.as_ref().map_or(revision, |kv| kv.create_revision),
             mod_revision: revision,
             version: previous.as_ref().map_or(1, |kv| kv.version + 1),
@@ -137,7 +138,8 @@ impl Mvcc {
     fn write(&mut self, kind: EventKind, kv: KeyValue) {
         let version = Version { kind, sub: self.next_sub, kv: Arc::new(kv) };
         self.next_sub += 1;
-        self.keys.entry(version.kv.key.clone()).or_default().push(version.clone());
+        // Most keys have one version: room for four would be most of what a small one takes.
+        self.keys.entry(version.kv.key.clone()).or_insert_with(|| Vec::with_capacity(1)).push(version.clone());
         self.log.entry(version.revision()).or_default().push(version);
     }
 

@@ -114,7 +114,7 @@ impl Memory {
                 lease = current.lease;
             }
         }
-        let previous = self.mvcc.put(&request.key, value, lease);
+        let previous = self.mvcc.put(&request.key, &value, lease);
         self.leases.move_key(&request.key, previous.as_ref().map_or(0, |kv| kv.lease), lease);
         PutResponse { prev_kv: previous.filter(|_| request.prev_kv).map(|kv| kv.as_ref().clone()) }
     }
