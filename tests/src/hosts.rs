@@ -16,7 +16,7 @@ mod thread;
 mod truth;
 mod warnings;
 
-pub use etcd::{OwnEtcd, connect};
+pub use etcd::{OwnEtcd, connect, free_address};
 pub use host::{Host, HostConfig};
 pub use observer::{Observer, Seen};
 pub use submit::{put, started, write};

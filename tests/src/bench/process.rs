@@ -25,6 +25,11 @@ pub(crate) struct Memory {
 }
 
 impl Process {
+    /// The process with this number.
+    pub(crate) fn of(pid: u32) -> Self {
+        Self { pid }
+    }
+
     /// The fleetd of a machine.
     pub(crate) fn fleetd(node: Node<'_>) -> Result<Self> {
         match node.processes_named("fleetd")[..] {

@@ -87,6 +87,22 @@ pub enum RowName {
     QualityEven,
     /// Memory of an engine and its mirror with 100,000 units on 10,000 machines.
     MemoryScheduler,
+    /// A put to the embedded registry, beside a real etcd.
+    RegistryPut,
+    /// The same, 64 at once.
+    RegistryPuts,
+    /// A linearizable read.
+    RegistryRead,
+    /// The same, 64 at once.
+    RegistryReads,
+    /// A transaction of 128 puts.
+    RegistryTxn,
+    /// From a put until a watch tells of it.
+    RegistryWatch,
+    /// A keep-alive, 64 at once.
+    RegistryKeepAlive,
+    /// Memory with 100,000 keys.
+    RegistryMemory,
 }
 
 /// What a figure must reach.
@@ -162,6 +178,11 @@ impl Row {
 
     pub(crate) fn with_floor(self, floor: f64) -> Self {
         Self { floor: Some(floor), ratio: (floor > 0.0).then(|| self.figure / floor), ..self }
+    }
+
+    /// Held to so many times its floor instead.
+    pub(crate) fn times_floor(self, times: f64) -> Self {
+        Self { must_reach: Limit::TimesFloor(times), ..self }
     }
 
     pub(crate) fn with_detail(self, detail: String) -> Self {

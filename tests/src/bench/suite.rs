@@ -89,10 +89,22 @@ enum Measure {
 }
 use Measure::{Alone, Booted};
 
+/// The embedded registry beside a real etcd.
+const REGISTRY: [RowName; 8] = [
+    RowName::RegistryPut,
+    RowName::RegistryPuts,
+    RowName::RegistryRead,
+    RowName::RegistryReads,
+    RowName::RegistryTxn,
+    RowName::RegistryWatch,
+    RowName::RegistryKeepAlive,
+    RowName::RegistryMemory,
+];
+
 /// What is measured together, in an order in which each leaves behind what the next one needs. Who leads is lost last:
 /// until then no leader has been anything else, which its memory would show. What needs no machines comes before they
 /// are there to be a burden.
-const GROUPS: [(&[RowName], Measure); 19] = [
+const GROUPS: &[(&[RowName], Measure)] = &[
     (&[RowName::Place, RowName::PlaceSpread], Alone(rows::place)),
     (&[RowName::PlaceNothing, RowName::PlaceOne], Alone(rows::change)),
     (&[RowName::MachineGone, RowName::FullMachineGone, RowName::RackGone], Alone(rows::loss)),
@@ -106,6 +118,7 @@ const GROUPS: [(&[RowName], Measure); 19] = [
         &[RowName::HostsStart, RowName::HostsRequests, RowName::HostsEngine, RowName::HostsLost, RowName::HostsLeader],
         Alone(rows::hosts),
     ),
+    (&REGISTRY, Alone(rows::registry)),
     (&[RowName::StartNoBlock, RowName::Start], Booted(rows::start)),
     (&[RowName::Start200], Booted(rows::start_200)),
     (&[RowName::RestRequests, RowName::RestCpu, RowName::MemoryAgent], Booted(rows::rest)),

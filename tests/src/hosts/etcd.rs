@@ -1,6 +1,7 @@
 //! An etcd of its own on this machine's loopback, without a lab around it.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -29,7 +30,12 @@ pub struct OwnEtcd {
 impl OwnEtcd {
     /// Starts one, and waits until it answers.
     pub async fn start() -> Result<Self> {
-        let data = tempfile::tempdir().context("no folder for etcd's data")?;
+        Self::start_in(&std::env::temp_dir()).await
+    }
+
+    /// Starts one with its data somewhere below a folder, and waits until it answers.
+    pub async fn start_in(folder: &Path) -> Result<Self> {
+        let data = TempDir::new_in(folder).context("no folder for etcd's data")?;
         let (address, peer) = (free_address()?, free_address()?);
         let (client, peer) = (format!("http://{address}"), format!("http://{peer}"));
         let child = Command::new("etcd")
@@ -72,6 +78,12 @@ impl OwnEtcd {
         &self.address
     }
 
+    /// The number of its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The CPU time that it has used so far.
     pub fn cpu_time(&self) -> Result<Duration> {
         let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(self.child.id())?)).context("etcd has ended")?;
@@ -93,7 +105,8 @@ impl Drop for OwnEtcd {
     }
 }
 
-fn free_address() -> Result<String> {
+/// An address of loopback where nobody listens.
+pub fn free_address() -> Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").context("no free port")?;
     Ok(listener.local_addr()?.to_string())
 }
