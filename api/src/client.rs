@@ -8,6 +8,7 @@ mod connection;
 mod former;
 mod lines;
 mod patience;
+mod plan;
 mod tls;
 mod wanted;
 

@@ -27,6 +27,17 @@ pub const V2_CLUSTER: &str = "/fleet/v2/cluster";
 /// POST releases the brake.
 pub const V2_BRAKE: &str = "/fleet/v2/brake";
 
+/// POST says what would come of a change.
+pub const V2_PLAN: &str = "/fleet/v2/plan";
+/// POST makes a change that was planned.
+pub const V2_START_PLANNED: &str = "/fleet/v2/plan/start";
+/// POST says which moves would even out the load.
+pub const V2_REBALANCE: &str = "/fleet/v2/rebalance";
+/// POST asks units to leave machines.
+pub const V2_LEAVE: &str = "/fleet/v2/leave";
+/// The records that decisions hang on.
+pub const V2_SNAPSHOT: &str = "/fleet/v2/snapshot";
+
 /// Which cluster the machine is a member of: GET shows, POST accepts the one whose registry it found.
 pub const V2_JOIN: &str = "/fleet/v2/join";
 /// GET sends the registry as a snapshot.

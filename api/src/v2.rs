@@ -15,6 +15,11 @@
 //! | `POST /fleet/v2/machines/ID/forget` | – | [`ForgetAnswer`]; 409 while the machine is present |
 //! | `GET /fleet/v2/cluster` | – | [`ClusterStatus`] |
 //! | `POST /fleet/v2/brake` | [`BrakeRequest`] | [`BrakeAnswer`] |
+//! | `POST /fleet/v2/plan` | [`PlanRequest`] | [`PlanAnswer`]; nothing is changed |
+//! | `POST /fleet/v2/plan/start` | [`PlannedRequest`] | [`UnitsAnswer`]; 409 where it comes to something else by now |
+//! | `POST /fleet/v2/rebalance` | [`RebalanceRequest`] | [`RebalanceAnswer`]; nothing is changed |
+//! | `POST /fleet/v2/leave` | [`LeaveRequest`] | [`LeaveAnswer`] |
+//! | `GET /fleet/v2/snapshot` | – | the records that decisions hang on, for `fleetctl plan --snapshot` |
 //! | `GET /fleet/v2/join` | – | [`Membership`] |
 //! | `POST /fleet/v2/join` | [`JoinRequest`] | [`Membership`]; 409 where that is not the registry that is there |
 //! | `GET /fleet/v2/registry/snapshot` | – | the registry as `etcdctl snapshot save` would save it |
@@ -32,6 +37,8 @@ mod explain;
 mod machine;
 mod membership;
 mod operate;
+mod plan;
+mod rebalance;
 mod token;
 mod view;
 mod watch;
@@ -44,11 +51,15 @@ pub use change::{
 pub use cluster::{
     BrakeView, ClusterStatus, LeaderView, LostMachine, Orphan, RegistryView, Stopping, UnitTrouble, UnreadableRecord,
 };
-pub use explain::{AbleMachine, DecisionKind, Explanation, PlacedAnew, RejectionView};
+pub use explain::{AbleMachine, DecisionKind, Explanation, PlacedAnew, RejectionView, RemedyView};
 pub use machine::{MachineList, MachineRef, MachineView, Resources};
 pub use membership::{ForeignRegistry, JoinRequest, Membership, OrphanRequest};
 pub use operate::{
     BrakeAnswer, BrakeRequest, ForgetAnswer, MachineChange, MachineChanged, OperateAnswer, OperateRequest,
+};
+pub use plan::{FateKind, PlanAnswer, PlanRequest, PlannedRequest, RefusedUnit, SupposedMachine, UnitFate};
+pub use rebalance::{
+    LeaveAnswer, LeaveOutcome, LeaveRequest, LeaveUnit, LoadRange, MoveView, RebalanceAnswer, RebalanceRequest,
 };
 pub use token::{TokenAnswer, TokenRequest};
 pub use view::{NoteKind, NoteView, Reached, StateView, UnitList, UnitStatus, UnitText, UnitView};

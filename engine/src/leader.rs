@@ -5,13 +5,13 @@
 
 mod answers;
 mod changes;
-mod explain;
 pub(crate) mod facts;
 mod failures;
 mod fences;
 mod ghosts;
 pub(crate) mod knowledge;
 mod notes;
+mod outlook;
 mod retention;
 mod starts;
 mod sweeper;
@@ -29,12 +29,12 @@ use fleet_units::{MachineId, UnitName};
 use crate::absence::Absence;
 use crate::placement::{Cluster, MachineFacts, MachinePlan};
 use crate::report::Report;
-pub use explain::explain;
 use facts::Digests;
 use failures::Failures;
 pub(crate) use fences::Lost;
 pub use fences::{fence_wait, stop_bound};
 use notes::Notes;
+pub use outlook::{Outlook, Texts, Touched, Wanted};
 use retention::Retention;
 use sweeper::Sweeper;
 use write::{Batch, Write, Writer};

@@ -9,12 +9,16 @@ mod counts;
 pub mod election;
 mod engine;
 mod leader;
+mod offline;
 pub mod placement;
 mod report;
 mod shell;
+mod snapshot;
 
 pub use counts::EngineCounts;
 pub use engine::{Engine, EngineConfig, EngineEffect, EngineEvent, EngineStatus};
-pub use leader::{explain, fence_wait, stop_bound};
+pub use leader::{Outlook, Texts, Touched, Wanted, fence_wait, stop_bound};
+pub use offline::{Offline, OfflineMachine, OfflineUnit};
 pub use report::{Level, Report};
 pub use shell::{EngineHandle, spawn, spawn_with_timeout};
+pub use snapshot::{Snapshot, SnapshotError, Stored};

@@ -4,6 +4,7 @@
 //! [`Cluster::pass`] decides about that, and [`Cluster::take_plan`] answers the schedules that changed. Nothing here
 //! reads a clock, a random number, or the registry: the same facts give the same decisions.
 
+mod avoid;
 mod choice;
 mod cluster;
 mod concerns;
@@ -12,6 +13,7 @@ mod explain;
 mod facts;
 mod failures;
 mod filter;
+mod follow;
 mod found;
 mod graph;
 mod group;
@@ -24,12 +26,15 @@ mod pass;
 mod patterns;
 mod plan;
 mod preempt;
+mod rebalance;
 mod rejection;
+mod remedy;
 mod resources;
 mod slots;
 mod spread;
 mod ties;
 mod unit;
+mod what_if;
 
 pub use choice::{Candidate, Choice, Compared, SpreadCount};
 pub use cluster::{Cluster, MAX_UNITS};
@@ -40,5 +45,8 @@ pub use failures::Failures;
 pub use graph::{Circular, Cycle, refuse_circles};
 pub use hold::{Activity, Hold};
 pub use plan::MachinePlan;
+pub use rebalance::{Evenness, Move, Rebalance};
 pub use rejection::{Rejection, Rejections, Tally};
+pub use remedy::{Remedy, Step};
 pub use resources::Resource;
+pub use what_if::{Fate, FateKind, Forecast, Supposition};

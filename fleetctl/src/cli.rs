@@ -181,18 +181,27 @@ pub enum Command {
     /// List or stop units that run under fleet and that the cluster did not ask for
     #[command(help_template = COMMAND_HELP)]
     Orphans(Orphans),
+    /// Say what would come of starting units, or of losing, draining or changing machines; nothing is changed
+    #[command(help_template = COMMAND_HELP)]
+    Plan(Plan),
+    /// Even out how many units machines have, by the fewest moves and a few at a time
+    #[command(help_template = COMMAND_HELP)]
+    Rebalance(Rebalance),
     /// Back up the registry, restore it, and let machines join it
     #[command(help_template = COMMAND_HELP)]
     Registry(Registry),
     /// Restart units, where they are
     #[command(help_template = COMMAND_HELP)]
     Restart(ChangeUnits),
+    /// Print the records that decisions hang on, texts of units included, for plan --snapshot
+    #[command(help_template = COMMAND_HELP)]
+    Snapshot,
     /// Open a shell on a machine, or run a command there, by ssh
     #[command(help_template = COMMAND_HELP)]
     Ssh(SshTo),
     /// Start units
     #[command(help_template = COMMAND_HELP)]
-    Start(CreateUnits),
+    Start(StartUnits),
     /// Print what systemctl status says of units, whichever machine they are on
     #[command(help_template = COMMAND_HELP)]
     Status(Status),
@@ -288,6 +297,61 @@ pub struct CreateUnits {
     /// Which units, and how.
     #[command(flatten)]
     pub submit: Submit,
+}
+
+/// Units to start.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "OPTIONS")]
+pub struct StartUnits {
+    /// Which units, and how.
+    #[command(flatten)]
+    pub create: CreateUnits,
+    /// Start what was planned, and only if it still comes to what the plan said; without units, those that were planned
+    /// from here, as they were then
+    #[arg(long, value_name = "TOKEN")]
+    pub plan: Option<String>,
+}
+
+/// How to even out the load.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "OPTIONS")]
+pub struct Rebalance {
+    /// Move no more units than this
+    #[arg(long, value_name = "N")]
+    pub max_moves: Option<usize>,
+    /// How many of one group (the instances of a template, or a SpreadGroup=) may be away at once
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub at_once: usize,
+    /// Only show what would be moved
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print what is to be moved for programs
+    #[arg(long, short = 'o', value_name = "FORMAT", value_enum)]
+    pub output: Option<Format>,
+}
+
+/// A change to think through.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "OPTIONS")]
+pub struct Plan {
+    /// Which units are to be started, and how.
+    #[command(flatten)]
+    pub submit: Submit,
+    /// These machines are lost
+    #[arg(long, value_name = "MACHINE", num_args = 1..)]
+    pub lose: Vec<String>,
+    /// These machines are drained
+    #[arg(long, value_name = "MACHINE", num_args = 1..)]
+    pub drain: Vec<String>,
+    /// A machine, and how its metadata changes: key=value sets, key- removes
+    #[arg(long, value_names = ["MACHINE", "CHANGE"], num_args = 2..)]
+    pub metadata: Vec<String>,
+    /// Ask a file that "fleetctl snapshot" wrote, instead of a cluster
+    #[arg(long, value_name = "FILE")]
+    pub snapshot: Option<String>,
+    /// Print it for programs
+    #[arg(long, short = 'o', value_name = "FORMAT", value_enum)]
+    pub output: Option<Format>,
 }
 
 /// Units to create where the cluster does not know them.

@@ -18,8 +18,11 @@ pub mod list_units;
 pub mod load;
 pub mod machine;
 pub mod orphans;
+pub mod plan;
+pub mod rebalance;
 pub mod registry;
 pub mod restart;
+pub mod snapshot;
 pub mod ssh;
 pub mod start;
 pub mod status;
@@ -69,10 +72,13 @@ pub async fn run(command: &Command, settings: &Settings, output: &mut Output) ->
         Command::Load(arguments) => load::run(arguments, client, output).await,
         Command::Machine(arguments) => machine::run(arguments, client, output).await,
         Command::Orphans(arguments) => orphans::run(arguments, client, output).await,
+        Command::Plan(arguments) => plan::run(arguments, settings, client, output).await,
+        Command::Rebalance(arguments) => rebalance::run(arguments, client, output).await,
         Command::Registry(arguments) => registry::run(arguments, client, output).await,
         Command::Restart(arguments) => restart::run(arguments, client, output).await,
+        Command::Snapshot => snapshot::run(client, output).await,
         Command::Ssh(arguments) => ssh::run(arguments, ssh, client, output).await,
-        Command::Start(arguments) => start::run(arguments, client, output).await,
+        Command::Start(arguments) => start::run(arguments, settings, client, output).await,
         Command::Status(arguments) => status::run(arguments, ssh, client, output).await,
         Command::Stop(arguments) => stop::run(arguments, client, output).await,
         Command::Submit(arguments) => submit::run(arguments, client, output).await,

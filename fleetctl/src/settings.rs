@@ -1,6 +1,6 @@
 //! Global flags and the environment, made one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fleet_api::client::Tls;
@@ -55,6 +55,8 @@ pub struct Settings {
     pub tls: Option<Tls>,
     /// How to log in to machines.
     pub ssh: Ssh,
+    /// Where plans are kept until they are started; none where the person has no home.
+    pub plans: Option<PathBuf>,
     /// What a person should know about the settings themselves.
     pub warnings: Vec<String>,
 }
@@ -113,6 +115,7 @@ impl Settings {
             etcd,
             request_timeout,
             ssh: ssh(flags, text, environment("HOME"))?,
+            plans: plans(&environment),
             warnings,
         })
     }
@@ -134,6 +137,13 @@ impl Settings {
             None => client,
         }
     }
+}
+
+/// Where plans are kept: below the person's cache, as the XDG base directories have it.
+fn plans(environment: &impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let set = |name: &str| environment(name).filter(|value| value.starts_with('/')).map(PathBuf::from);
+    let cache = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))?;
+    Some(cache.join("fleetctl/plans"))
 }
 
 /// Reads the certificates. fleet verified no server unless it had a certificate to show itself; here every one is.

@@ -4,6 +4,7 @@
 
 mod empty;
 mod judge;
+mod moves;
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,7 @@ use fleet_api::v2::{MachineRef, UnitView, WatchLine};
 
 pub use empty::Emptying;
 pub use judge::judge;
+pub use moves::{Moved, Moves};
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ mod common;
 
 use common::{MACHINES, visible};
 use fleet_api::v2::{
-    AbleMachine, DecisionKind, Explanation, MachineRef, PlacedAnew, RejectionView, StateView, UnitView,
+    AbleMachine, DecisionKind, Explanation, MachineRef, PlacedAnew, RejectionView, RemedyView, StateView, UnitView,
 };
 use fleet_units::DesiredState;
 use fleetctl::commands::explain;
@@ -32,6 +32,7 @@ fn nowhere() -> Explanation {
         placed_anew: None,
         able: Vec::new(),
         rejections: vec![rejection("lack disk=ssd", 7), rejection("is cordoned", 1)],
+        smallest_change: Some(RemedyView { steps: vec!["uncordon 9e8d7c6b".into()], machine: machine(1) }),
     }
 }
 
@@ -49,6 +50,7 @@ fn a_unit_that_has_a_machine() {
     found.unit.states = vec![StateView { machine: machine(0), active, sub, since: 77_000, ..StateView::default() }];
     found.able = vec![AbleMachine { machine: machine(1), units: 2 }];
     found.rejections.truncate(1);
+    found.smallest_change = None;
     let reason = "least loaded (2 units, 4c2c1ae0 has 3)".into();
     found.placed_anew = Some(PlacedAnew { machine: machine(1), reason });
     assert_snapshot!(visible(&explain::render(&found)));
@@ -58,6 +60,7 @@ fn a_unit_that_has_a_machine() {
 
 #[test]
 fn a_unit_that_nobody_wants() {
-    let found = Explanation { decision: DecisionKind::Unwanted, rejections: Vec::new(), ..nowhere() };
+    let found =
+        Explanation { decision: DecisionKind::Unwanted, rejections: Vec::new(), smallest_change: None, ..nowhere() };
     assert_snapshot!(visible(&explain::render(&found)));
 }

@@ -6,6 +6,8 @@ mod change;
 mod circles;
 mod explain;
 mod picture;
+mod plan;
+mod rebalance;
 mod render;
 mod serve;
 mod status;
@@ -21,6 +23,7 @@ use tokio::time::{Instant, timeout_at};
 pub use absent::StillStopping;
 pub use change::{Change, Existing, Senseless, Text, check_template};
 pub use picture::{Parsed, Picture};
+pub use plan::Plan;
 pub use serve::{Handle, Notice, Status};
 pub use write::{Applied, Forgotten, Found, Writer};
 

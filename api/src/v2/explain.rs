@@ -30,6 +30,20 @@ pub struct Explanation {
     pub able: Vec<AbleMachine>,
     /// The machines that cannot, by the first filter that rejects; the most frequent reason first.
     pub rejections: Vec<RejectionView>,
+    /// The smallest change that would place it, tried by placing it. Absent where it has a machine, and where no small
+    /// change would.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub smallest_change: Option<RemedyView>,
+}
+
+/// A change that would place a unit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RemedyView {
+    /// What to do, each in a line for people; all of it is needed.
+    pub steps: Vec<String>,
+    /// The machine that could take the unit then.
+    pub machine: MachineRef,
 }
 
 /// What is decided about a unit.

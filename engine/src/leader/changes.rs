@@ -17,6 +17,7 @@ impl Leader {
         }
         cluster.set_found(name, knowledge::found(ground.view, name));
         starts::tell(cluster, ground.view, name);
+        cluster.set_avoided(name, facts::avoided(ground.view, name));
     }
 
     /// A machine says something else of a unit.

@@ -82,8 +82,13 @@ impl Digests {
         self.stop_bounds.get(content).copied()
     }
 
+    /// Whether it is there.
+    pub(crate) fn knows(&self, key: &ContentKey) -> bool {
+        self.sections.contains_key(key)
+    }
+
     /// What a unit of this text asks for.
-    fn requirements(&self, content: &ContentKey, name: &UnitName) -> Result<Arc<Requirements>, Arc<str>> {
+    pub(crate) fn requirements(&self, content: &ContentKey, name: &UnitName) -> Result<Arc<Requirements>, Arc<str>> {
         match self.sections.get(content) {
             Some(section) => section.as_ref().map_err(Arc::clone)?.requirements(name),
             None => Err("the registry does not hold it".into()),
@@ -120,6 +125,11 @@ pub(crate) fn unit(view: &View, digests: &Digests, name: &UnitName) -> Option<Un
         requirements: digests.requirements(&record.value.content, name),
         readable: true,
     })
+}
+
+/// The machine that somebody asked a unit to leave.
+pub(crate) fn avoided(view: &View, name: &UnitName) -> Option<MachineId> {
+    view.units.get(name)?.value.avoids.clone()
 }
 
 /// Whether a machine that left has given back all that it had: its absence is no loss then. One that said that it leaves,

@@ -339,6 +339,11 @@ pub(super) fn has_failed(state: &StateRecord) -> bool {
     state.active == "failed" && !state.sub.contains("auto-restart") && state.reached == Some(Target::Launched)
 }
 
+/// Where a unit failed, and that it is to leave no machine for that: by what its note says, for whoever does not lead.
+pub(super) fn noted(note: &NoteRecord) -> Placed {
+    case_of(note).map(|case| case.placed()).unwrap_or_default()
+}
+
 /// A case as the last leader left it.
 fn case_of(note: &NoteRecord) -> Option<Case> {
     let failing = note.failing.as_ref()?;

@@ -59,6 +59,7 @@ pub(super) fn cluster(
         if let Some(spec) = facts::unit(view, digests, name) {
             cluster.set_unit(name, spec);
             cluster.set_found(name, found(view, name));
+            cluster.set_avoided(name, facts::avoided(view, name));
         }
     }
     load(&mut cluster, view, stored, fence);
@@ -114,7 +115,7 @@ fn load(cluster: &mut Cluster, view: &View, stored: &BTreeMap<MachineId, Stored>
 }
 
 /// What a schedule says is to be launched: each with which of its name it is.
-fn launched(schedule: Option<&ScheduleRecord>) -> impl Iterator<Item = (&UnitName, i64)> {
+pub(super) fn launched(schedule: Option<&ScheduleRecord>) -> impl Iterator<Item = (&UnitName, i64)> {
     let units = schedule.into_iter().flat_map(|schedule| &schedule.units);
     units.filter(|(_, given)| given.target == Target::Launched).map(|(name, given)| (name, given.uid))
 }

@@ -67,6 +67,11 @@ pub enum Choice {
     },
     /// It failed on every machine that can take it, and there longest ago.
     FailedLongestAgo,
+    /// It was asked to leave another.
+    AskedAway {
+        /// Which.
+        from: MachineId,
+    },
 }
 
 impl Choice {
@@ -130,6 +135,7 @@ impl fmt::Display for Choice {
                 let failed: Vec<&str> = elsewhere.iter().map(MachineId::short).collect();
                 write!(f, "it failed on {}", failed.join(", "))
             }
+            Self::AskedAway { from } => write!(f, "it was asked to leave {}", from.short()),
             Self::FailedLongestAgo => f.write_str("it failed wherever it can be, and there longest ago"),
         }
     }

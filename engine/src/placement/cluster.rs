@@ -213,6 +213,7 @@ impl Cluster {
         self.drop_requirements(unit);
         self.units[unit].spec = None;
         self.units[unit].failures = Failures::default();
+        self.units[unit].avoids = None;
         self.failing.remove(&unit);
         self.touch(unit);
     }

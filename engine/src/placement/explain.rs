@@ -6,10 +6,11 @@ use fleet_units::{MachineId, UnitName};
 
 use super::choice::Choice;
 use super::cluster::Cluster;
-use super::decision::Outcome;
+use super::decision::{Departure, Outcome};
 use super::facts::Presence;
 use super::hold::Hold;
 use super::rejection::Rejection;
+use super::remedy::Remedy;
 use super::slots::{MachineIx, UnitIx};
 
 /// What each machine would answer about a unit.
@@ -26,6 +27,8 @@ pub struct Explanation {
     pub anew: Option<(MachineId, Choice)>,
     /// Each machine that is known, by id.
     pub verdicts: Vec<Verdict>,
+    /// The smallest change that would place it, where it has no machine and there is one.
+    pub remedy: Option<Remedy>,
 }
 
 /// What one machine answers.
@@ -92,12 +95,80 @@ impl Explanation {
     }
 }
 
+/// What a cluster keeps of what is to be done, put aside while something is tried.
+#[derive(Debug)]
+struct ToDo {
+    dirty: BTreeSet<UnitIx>,
+    dirty_globals: BTreeSet<(UnitIx, MachineIx)>,
+    changed: BTreeSet<MachineIx>,
+    relies_on_loss: BTreeMap<MachineIx, BTreeSet<MachineIx>>,
+    departures: BTreeMap<UnitIx, Vec<(MachineId, Departure)>>,
+    arrivals: BTreeMap<UnitIx, Vec<MachineId>>,
+    pending: BTreeSet<UnitIx>,
+}
+
 impl Cluster {
-    /// Explains a unit; none if there is no such unit.
+    /// Explains a unit; none if there is no such unit. What is tried on the way is undone.
     #[must_use]
-    pub fn explain(&self, name: &UnitName) -> Option<Explanation> {
+    pub fn explain(&mut self, name: &UnitName) -> Option<Explanation> {
+        let unit = self.explicable(name)?;
+        let mut explanation = self.explained(unit);
+        explanation.remedy = self.remedy(unit, &explanation.outcome);
+        Some(explanation)
+    }
+
+    /// Explains a unit of a cluster that follows what others decide, so that nothing is decided in it: what is decided
+    /// about the unit now is found out too, as though nothing but the unit had changed. Answers the machines whose
+    /// schedule is not as it was, which are to be told anew ([`Self::replace_schedule`]).
+    #[must_use]
+    pub fn explain_in_place(&mut self, name: &UnitName) -> Option<(Explanation, BTreeSet<MachineId>)> {
+        let unit = self.explicable(name)?;
+        if !self.is_plain(unit) {
+            // What is decided about one unit counts for others then: that is tried on a copy.
+            let mut copy = self.clone();
+            copy.recall_claims();
+            let mut explanation = copy.explained(unit);
+            copy.dirty = BTreeSet::from([unit]);
+            copy.dirty_globals.clear();
+            copy.pass();
+            explanation.outcome = copy.units[unit].outcome.clone();
+            explanation.held = copy.units[unit].hold.clone();
+            explanation.remedy = copy.remedy(unit, &explanation.outcome);
+            return Some((explanation, BTreeSet::new()));
+        }
+        let mut explanation = self.explained(unit);
+        let to_do = self.put_aside();
+        self.dirty.insert(unit);
+        let decided: Vec<UnitName> = self.pass().into_iter().map(|decision| decision.unit).collect();
+        explanation.outcome = self.units[unit].outcome.clone();
+        explanation.remedy = self.remedy(unit, &explanation.outcome);
+        let disturbed = self.changed.iter().map(|&machine| self.machines[machine].facts.id.clone()).collect();
+        for name in decided {
+            if let Some(unit) = self.units.find(name.as_str()) {
+                self.units[unit].outcome = Outcome::Withdrawn;
+            }
+        }
+        self.put_back(to_do);
+        Some((explanation, disturbed))
+    }
+
+    /// Whether nobody's start waits for another, and no unit without a machine, nor this one, may displace others.
+    fn is_plain(&self, unit: UnitIx) -> bool {
+        self.units.iter().all(|(other, entry)| {
+            let ordered =
+                entry.requirements().is_some_and(|wanted| !wanted.after.is_empty() || !wanted.requires.is_empty());
+            let moves = other == unit || entry.is_placeable() && entry.places.is_empty();
+            !(ordered || moves && self.may_displace(other))
+        })
+    }
+
+    fn explicable(&self, name: &UnitName) -> Option<UnitIx> {
         let unit = self.units.find(name.as_str())?;
-        self.units[unit].spec.as_ref()?;
+        self.units[unit].spec.is_some().then_some(unit)
+    }
+
+    /// All but what would help.
+    fn explained(&mut self, unit: UnitIx) -> Explanation {
         let together = self.together(unit);
         let verdicts = self.machines.iter().map(|(machine, entry)| {
             let (rejection, member) = if entry.facts.presence != Presence::Present {
@@ -113,24 +184,31 @@ impl Cluster {
             Verdict { machine: entry.facts.id.clone(), load: entry.load(), rejection, member }
         });
         let verdicts = verdicts.collect();
-        let outcome = self.units[unit].outcome.clone();
-        let held = self.units[unit].hold.clone();
-        Some(Explanation { outcome, held, places: self.places(name), anew: self.anew(unit), verdicts })
+        let entry = &self.units[unit];
+        let (outcome, held, places) = (entry.outcome.clone(), entry.hold.clone(), self.places(&entry.name));
+        Explanation { outcome, held, places, anew: self.anew(unit), verdicts, remedy: None }
     }
 
-    /// Explains a unit of a cluster that was only just told of, so that nothing is decided yet: what is decided about the
-    /// unit now is found out too, as though nothing but the unit had changed.
-    #[must_use]
-    pub fn explain_undecided(mut self, name: &UnitName) -> Option<Explanation> {
-        self.recall_claims();
-        let mut explanation = self.explain(name)?;
-        let unit = self.units.find(name.as_str())?;
-        self.dirty = BTreeSet::from([unit]);
-        self.dirty_globals.clear();
-        self.pass();
-        explanation.outcome = self.units[unit].outcome.clone();
-        explanation.held = self.units[unit].hold.clone();
-        Some(explanation)
+    fn put_aside(&mut self) -> ToDo {
+        ToDo {
+            dirty: std::mem::take(&mut self.dirty),
+            dirty_globals: std::mem::take(&mut self.dirty_globals),
+            changed: std::mem::take(&mut self.changed),
+            relies_on_loss: std::mem::take(&mut self.relies_on_loss),
+            departures: std::mem::take(&mut self.departures),
+            arrivals: std::mem::take(&mut self.arrivals),
+            pending: self.pending.clone(),
+        }
+    }
+
+    fn put_back(&mut self, to_do: ToDo) {
+        self.dirty = to_do.dirty;
+        self.dirty_globals = to_do.dirty_globals;
+        self.changed = to_do.changed;
+        self.relies_on_loss = to_do.relies_on_loss;
+        self.departures = to_do.departures;
+        self.arrivals = to_do.arrivals;
+        self.pending = to_do.pending;
     }
 
     /// The units that are given a machine with this one, itself included: those without one that `MachineOf=` ties to it.
@@ -146,16 +224,26 @@ impl Cluster {
     }
 
     /// Where a unit that has a machine would be placed if it had none.
-    fn anew(&self, unit: UnitIx) -> Option<(MachineId, Choice)> {
-        let here = self.units[unit].places.first().filter(|_| self.units[unit].is_placeable())?;
+    fn anew(&mut self, unit: UnitIx) -> Option<(MachineId, Choice)> {
+        let here = *self.units[unit].places.first().filter(|_| self.units[unit].is_placeable())?;
         let mut group = self.group_of(unit);
-        group.retain(|member| self.units[*member].places.contains(here));
-        let mut bare = self.clone();
-        for &member in &group {
-            bare.unlist(member, *here);
+        group.retain(|member| self.units[*member].places.contains(&here));
+        let (machine, why) = self.placed_anew(&group, here)?;
+        Some((self.machines[machine].facts.id.clone(), why))
+    }
+
+    /// Where units that are on one machine would be placed if they were on none.
+    pub(super) fn placed_anew(&mut self, group: &[UnitIx], here: MachineIx) -> Option<(MachineIx, Choice)> {
+        let to_do = self.put_aside();
+        for &member in group {
+            self.unlist(member, here);
         }
-        let (machine, why) = bare.find_machine(&group)?;
-        Some((bare.machines[machine].facts.id.clone(), why))
+        let found = self.find_machine(group);
+        for &member in group {
+            self.list(member, here);
+        }
+        self.put_back(to_do);
+        found
     }
 
     /// A unit that `MachineOf=` names and that is elsewhere.

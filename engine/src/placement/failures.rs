@@ -27,12 +27,8 @@ impl Cluster {
             return;
         }
         self.touch(unit);
-        if failures.leaves {
-            self.failing.insert(unit);
-        } else {
-            self.failing.remove(&unit);
-        }
         self.units[unit].failures = failures;
+        self.note_leaving(unit);
     }
 
     /// Whether a unit is to leave this machine for having failed there.
@@ -44,24 +40,29 @@ impl Cluster {
 
     /// Whether another machine can take a unit and all that must be with it. Where one of these does not follow it and
     /// stays, the others would have to come back there at once.
-    fn has_alternative(&self, unit: UnitIx, machine: MachineIx) -> bool {
+    pub(super) fn has_alternative(&self, unit: UnitIx, machine: MachineIx) -> bool {
         let group = self.group_of(unit);
         let comes_along = |member: &UnitIx| *member == unit || self.follows(*member, unit, &group);
         group.iter().all(comes_along)
             && self.machines.iter().any(|(other, _)| other != machine && self.rejection_of(&group, other).is_none())
     }
 
-    /// How lately one of these failed on a machine: 0 where none did.
+    /// How lately one of these failed on a machine, or was asked to leave it: 0 where none did or was.
     pub(super) fn failed_lately(&self, members: &[UnitIx], machine: MachineIx) -> usize {
         let id = &self.machines[machine].facts.id;
         let rank = |unit: &UnitIx| self.units[*unit].failures.machines.iter().position(|at| at == id);
-        members.iter().filter_map(rank).map(|at| at + 1).max().unwrap_or(0)
+        let failed = members.iter().filter_map(rank).map(|at| at + 1).max().unwrap_or(0);
+        let asked = members.iter().any(|&unit| self.units[unit].avoids.as_ref() == Some(id));
+        failed.max(usize::from(asked))
     }
 
-    /// The best machine for units of which some have failed; none where none has.
+    /// The best machine for units of which some have failed, or are to keep away from one; none where none is.
     pub(super) fn find_after_failures(&mut self, members: &[UnitIx]) -> Option<Option<(MachineIx, Choice)>> {
-        let failed = members.iter().find(|unit| !self.units[**unit].failures.machines.is_empty())?;
-        let failed = *failed;
+        let failed = members.iter().copied().find(|unit| !self.units[*unit].failures.machines.is_empty());
+        let avoided = members.iter().find_map(|unit| self.units[*unit].avoids.clone());
+        if failed.is_none() && avoided.is_none() {
+            return None;
+        }
         let mut walk = self.begin_walk(members);
         let able =
             std::iter::from_fn(|| walk.next(self)).filter(|&machine| self.rejection_of(members, machine).is_none());
@@ -69,9 +70,11 @@ impl Cluster {
         let best = able.min_by_key(|&machine| self.failed_lately(members, machine));
         self.end_walk(walk, members);
         Some(best.map(|machine| {
-            let why = match self.failed_lately(members, machine) {
-                0 => Choice::NotFailed { elsewhere: self.units[failed].failures.machines.clone() },
-                _ => Choice::FailedLongestAgo,
+            let why = match (self.failed_lately(members, machine), failed, avoided) {
+                (0, Some(failed), _) => Choice::NotFailed { elsewhere: self.units[failed].failures.machines.clone() },
+                (0, None, Some(from)) => Choice::AskedAway { from },
+                (_, Some(_), _) => Choice::FailedLongestAgo,
+                (_, None, _) => Choice::Only,
             };
             (machine, why)
         }))

@@ -39,7 +39,8 @@ impl Cluster {
         rejection.or_else(|| {
             let drains = self.machines[machine].facts.draining && !self.units[unit].is_global();
             let failed = || self.leaves_for_failing(unit, machine).then_some(Rejection::Failed);
-            drains.then_some(Rejection::Draining).or_else(failed)
+            let asked = || self.leaves_when_asked(unit, machine).then_some(Rejection::AskedAway);
+            drains.then_some(Rejection::Draining).or_else(failed).or_else(asked)
         })
     }
 

@@ -22,7 +22,10 @@ impl Cluster {
     pub(super) fn said_of(&self, last: &Homeless, members: &[UnitIx]) -> Option<Outcome> {
         let is_fresh = |unit: &UnitIx| {
             let unit = &self.units[*unit];
-            unit.places.is_empty() && unit.found.is_empty() && unit.failures.machines.is_empty()
+            unit.places.is_empty()
+                && unit.found.is_empty()
+                && unit.failures.machines.is_empty()
+                && unit.avoids.is_none()
         };
         if !self.are_alike(&last.members, members) || !members.iter().chain(&last.members).all(is_fresh) {
             return None;

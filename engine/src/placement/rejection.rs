@@ -92,6 +92,8 @@ pub enum Rejection {
     Full,
     /// The unit failed there, and others can take it.
     Failed,
+    /// Somebody asked the unit to leave it, and others can take it.
+    AskedAway,
 }
 
 impl fmt::Display for Rejection {
@@ -118,6 +120,7 @@ impl fmt::Display for Rejection {
             Self::Draining => f.write_str("is draining"),
             Self::Full => f.write_str("is full"),
             Self::Failed => f.write_str("is where it failed"),
+            Self::AskedAway => f.write_str("is one that it was asked to leave"),
         }
     }
 }

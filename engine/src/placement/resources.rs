@@ -33,6 +33,20 @@ impl Resource {
         }
     }
 
+    /// The option that asks for it.
+    #[must_use]
+    pub fn option(self) -> &'static str {
+        match self {
+            Self::Memory => "Memory",
+            Self::Cpu => "CPU",
+        }
+    }
+
+    /// How much of it a unit asks for.
+    pub(super) fn asked(self, wanted: &Requirements) -> u64 {
+        Amount::of(wanted).get(self)
+    }
+
     fn of(self, capacity: &Capacity) -> Option<u64> {
         match self {
             Self::Memory => capacity.memory,

@@ -71,6 +71,8 @@ pub(super) struct Unit {
     /// Why, and for whom.
     pub(super) hold: Option<Hold>,
     pub(super) waits_for: Option<UnitIx>,
+    /// A machine that it was asked to leave.
+    pub(super) avoids: Option<MachineId>,
     /// Machines that hold it without having been given it.
     pub(super) found: BTreeSet<MachineId>,
 }
@@ -99,6 +101,7 @@ impl Unit {
             waits_on: BTreeSet::new(),
             hold: None,
             waits_for: None,
+            avoids: None,
             found: BTreeSet::new(),
         }
     }

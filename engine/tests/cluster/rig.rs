@@ -247,6 +247,7 @@ impl Rig {
                 content: content.key(),
                 hash: file.hash(),
                 desired: *desired,
+                avoids: None,
                 restarts: 0,
                 changed: 0,
                 changed_by: String::new(),

@@ -15,8 +15,11 @@
 //! | `ack-but ID NAME…` | the same, but it is still stopping these |
 //! | `plan` | decide and write; the lines after it that begin with `>` are what comes of it |
 //! | `explain NAME` | every machine's verdict |
+//! | `leave NAME ID`, `settle NAME` | somebody asks it to leave that machine; that is over |
+//! | `rebalance [N]` | the moves, N at most, that even out the load |
+//! | `what-if start NAME…`, `lose`, `drain ID…`, `metadata ID key=value…` | what would come of it |
 //!
-//! `UPDATE_GOLDEN=1` rewrites what follows `plan` and `explain`; look at the difference before committing it.
+//! `UPDATE_GOLDEN=1` rewrites what follows `plan`, `explain` and `what-if`; look at the difference before committing it.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -26,6 +29,7 @@ use fleet_engine::placement::{Activity, Capacity, MachineFacts, Presence};
 use fleet_registry::record::{Assignment, Target};
 use fleet_units::{DesiredState, UnitName, parse_bytes, parse_cpu};
 
+use crate::advice;
 use crate::model::{Model, machine, unit};
 
 fn play(script: &str) -> String {
@@ -42,6 +46,8 @@ fn play(script: &str) -> String {
         match command {
             "plan" => plan(&mut model, &mut out),
             "explain" => explain(&model, rest, &mut out),
+            "rebalance" => advice::rebalance(&model, rest, &mut out),
+            "what-if" => advice::what_if(&model, rest, &mut out),
             "unit" => {
                 let (name, options) = rest.split_once(' ').unwrap_or((rest, ""));
                 model.submit(&unit(name), options);
@@ -68,6 +74,8 @@ fn rest_of(model: &mut Model, command: &str, rest: &str) {
             }
             model.set_machine(facts);
         }
+        "leave" => model.cluster.set_avoided(&unit(words[0]), Some(machine(words[1]))),
+        "settle" => model.cluster.set_avoided(&unit(words[0]), None),
         "capacity" => model.change_machine(&machine(words[0]), |facts| {
             facts.capacity = Capacity::default();
             words[1..].iter().for_each(|word| describe(facts, word));
@@ -150,7 +158,7 @@ fn plan(model: &mut Model, out: &mut String) {
 }
 
 fn explain(model: &Model, name: &str, out: &mut String) {
-    let Some(explanation) = model.cluster.explain(&unit(name)) else {
+    let Some(explanation) = model.cluster.clone().explain(&unit(name)) else {
         let _ = writeln!(out, "> no such unit");
         return;
     };
@@ -168,8 +176,11 @@ fn explain(model: &Model, name: &str, out: &mut String) {
     for alike in explanation.rejecting() {
         let _ = writeln!(out, "> {} {}", alike.machines.len(), alike.reason());
     }
+    if let Some(remedy) = &explanation.remedy {
+        let _ = writeln!(out, "> smallest change: {remedy}");
+    }
     // Whoever knows the records alone answers the same.
-    let told = model.told_anew().cluster.explain_undecided(&unit(name)).expect("it is told of the unit");
+    let (told, _) = model.told_anew().cluster.explain_in_place(&unit(name)).expect("it is told of the unit");
     assert_eq!((&told.places, &told.anew), (&explanation.places, &explanation.anew), "after\n{out}");
     assert_eq!(told.verdicts, explanation.verdicts, "after\n{out}");
     if !model.cluster.is_dirty() {

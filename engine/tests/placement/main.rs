@@ -1,6 +1,7 @@
 //! Placement: golden scenarios that read at a glance, and properties held against a checker that is written
 //! independently of the engine.
 
+mod advice;
 mod golden;
 mod model;
 mod naive;

@@ -125,6 +125,11 @@ impl Model {
         }
     }
 
+    /// A unit as it would be if people wanted this of it.
+    pub(crate) fn desired(&self, name: &UnitName, desired: DesiredState) -> UnitSpec {
+        UnitSpec { desired, ..self.spec(name) }
+    }
+
     fn tell(&mut self, name: &UnitName) {
         let spec = self.spec(name);
         self.cluster.set_unit(name, spec);

@@ -12,7 +12,7 @@ use crate::model::{Model, machine, unit};
 
 /// Something that happens.
 #[derive(Debug, Clone)]
-enum Step {
+pub(crate) enum Step {
     Machine { id: u8, zone: u8, disk: bool, room: u8 },
     Flags { id: u8, cordoned: bool, draining: bool, catching_up: bool },
     Presence { id: u8, presence: Presence },
@@ -31,7 +31,7 @@ const MACHINES: u8 = 5;
 const UNITS: u8 = 9;
 
 /// Units 0–2 are plain, 3–5 instances of one template, 6–8 of another.
-fn name(n: u8) -> UnitName {
+pub(crate) fn name(n: u8) -> UnitName {
     match n {
         0..=2 => unit(&format!("u{n}.service")),
         3..=5 => unit(&format!("web@{n}.service")),
@@ -39,7 +39,7 @@ fn name(n: u8) -> UnitName {
     }
 }
 
-fn id(n: u8) -> fleet_units::MachineId {
+pub(crate) fn id(n: u8) -> fleet_units::MachineId {
     machine(&format!("m{n}"))
 }
 
@@ -76,7 +76,7 @@ fn option() -> impl Strategy<Value = String> {
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(crate) fn step() -> impl Strategy<Value = Step> {
     let desired = prop_oneof![
         4 => Just(DesiredState::Launched),
         1 => Just(DesiredState::Loaded),
@@ -104,7 +104,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn apply(model: &mut Model, step: &Step) {
+pub(crate) fn apply(model: &mut Model, step: &Step) {
     model.next_revision();
     match step {
         Step::Machine { id: n, zone, disk, room } => {

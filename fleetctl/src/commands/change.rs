@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
 use fleet_api::Client;
-use fleet_api::v2::{Outcome, UnitChange, UnitOutcome, UnitText, UnitView, UnitsRequest};
+use fleet_api::v2::{Outcome, UnitChange, UnitOutcome, UnitText, UnitView, UnitsAnswer, UnitsRequest};
 use fleet_units::{DesiredState, UnitName};
 
 use super::words::{self, Line};
@@ -90,8 +90,16 @@ async fn decide(
     let (views, _) =
         super::lookup::named(client, &wanted, "Error creating units: error retrieving units from Registry").await?;
     let views: BTreeMap<&str, &UnitView> = views.iter().map(|view| (view.name.as_str(), view)).collect();
+    decide_with(given, &views, arguments.replace.then_some(replaceable))
+}
+
+/// Decides about every unit, by what the cluster knows.
+pub(super) fn decide_with(
+    given: Vec<Given>,
+    views: &BTreeMap<&str, &UnitView>,
+    replace: Option<&[DesiredState]>,
+) -> Result<Vec<Decision>, CommandError> {
     let view = |name: &UnitName| views.get(name.as_str()).copied();
-    let replace = arguments.replace.then_some(replaceable);
     let decisions = given.into_iter().map(|Given { name, file, template: template_file }| {
         let name = &name;
         let template = name.template().filter(|_| name.is_instance());
@@ -110,6 +118,15 @@ async fn given(arguments: &Submit, replaceable: &[DesiredState], client: &Client
             client.units::<&str>(&[]).await.map_err(doing)?.units
         }
     };
+    given_with(arguments, replaceable, &units)
+}
+
+/// The units that are meant, by the units that the cluster knows.
+pub(super) fn given_with(
+    arguments: &Submit,
+    replaceable: &[DesiredState],
+    units: &[UnitView],
+) -> Result<Vec<Given>, CommandError> {
     let mut text = Vec::new();
     if arguments.units.iter().any(|argument| argument == given::STDIN) {
         let read = std::io::stdin().lock().take(MAX_STDIN).read_to_end(&mut text);
@@ -119,7 +136,7 @@ async fn given(arguments: &Submit, replaceable: &[DesiredState], client: &Client
         .map_err(|error| CommandError::message(format!("{CREATING}: standard input is no text: {error}")))?;
     // Whatever may be done to a unit that is wanted is nothing for a template.
     let templates = replaceable == [DesiredState::Inactive];
-    let context = Context { units: &units, stdin, name: arguments.name.as_deref(), templates };
+    let context = Context { units, stdin, name: arguments.name.as_deref(), templates };
     given::expand(&arguments.units, &context)
 }
 
@@ -162,6 +179,11 @@ pub(super) async fn ask(
 ) -> Result<(Vec<UnitOutcome>, bool), CommandError> {
     let request = UnitsRequest { units: asked.iter().map(|unit| unit.change.clone()).collect() };
     let answer = client.change_units(&request).await.map_err(CommandError::doing(doing.to_owned()))?;
+    tell(answer, doing, output)
+}
+
+/// Says what was created and what was refused.
+fn tell(answer: UnitsAnswer, doing: &str, output: &mut Output) -> Result<(Vec<UnitOutcome>, bool), CommandError> {
     for unit in &answer.units {
         match words::outcome(unit, doing) {
             Some(Line::Out(line)) => writeln!(output.out(), "{line}")?,
@@ -188,7 +210,19 @@ pub(super) async fn carry_out(
     if asked.is_empty() {
         return Ok(true);
     }
-    let (outcomes, all_done) = ask(&asked, action.doing, client, output).await?;
+    let outcomes = ask(&asked, action.doing, client, output).await?;
+    await_outcomes(action, asked, outcomes, blocking, client, output).await
+}
+
+/// Waits until what fleetd agreed to has come true, unless told otherwise. True if it has.
+async fn await_outcomes(
+    action: Action,
+    asked: Vec<Asked>,
+    (outcomes, all_done): (Vec<UnitOutcome>, bool),
+    blocking: Blocking,
+    client: &Client,
+    output: &mut Output,
+) -> Result<bool, CommandError> {
     let mut targets = Vec::new();
     for (outcome, asked) in outcomes.into_iter().zip(asked) {
         let Some(uid) = outcome.uid.filter(|_| outcome.outcome != Outcome::Refused) else { continue };
@@ -204,6 +238,19 @@ pub(super) async fn carry_out(
     output.flush()?;
     let all_reached = super::waiting::wait(action.goal, targets, blocking, client, output).await?;
     Ok(all_done && all_reached)
+}
+
+/// Says what became of a change that was planned, and waits as [`carry_out`] does.
+pub(super) async fn carried_out(
+    action: Action,
+    asked: Vec<Asked>,
+    answer: UnitsAnswer,
+    blocking: Blocking,
+    client: &Client,
+    output: &mut Output,
+) -> Result<bool, CommandError> {
+    let outcomes = tell(answer, action.doing, output)?;
+    await_outcomes(action, asked, outcomes, blocking, client, output).await
 }
 
 /// Asks for less of units that the cluster knows, waits, and says in fleet's words how it went. That there are none is no

@@ -60,6 +60,10 @@ pub fn render(found: &Explanation) -> String {
         let which = few(rejection.machines.iter().map(|machine| fields::machine(machine, false)));
         line(format!("{} {}: {which}", machines(rejection.count), rejection.reason));
     }
+    if let Some(change) = &found.smallest_change {
+        let machine = fields::machine(&change.machine, false);
+        line(format!("smallest change: {}; it would be placed on {machine} then", change.steps.join(" and ")));
+    }
     text
 }
 

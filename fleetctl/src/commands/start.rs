@@ -1,13 +1,18 @@
 //! `fleetctl start`
 
-use fleet_api::Client;
-use fleet_api::v2::UnitView;
-use fleet_units::DesiredState;
+use std::io::Write;
 
-use super::change::{self, Action};
-use crate::cli::CreateUnits;
+use fleet_api::v2::{PlannedRequest, UnitView};
+use fleet_api::{ApiError, Client};
+use fleet_units::{DesiredState, UnitName};
+
+use super::change::{self, Action, Asked};
+use super::lookup;
+use super::plan::{self, Kept};
+use crate::cli::{CreateUnits, StartUnits, Submit};
 use crate::error::CommandError;
 use crate::output::Output;
+use crate::settings::Settings;
 use crate::wait::Goal;
 
 const ACTION: Action = Action {
@@ -18,19 +23,91 @@ const ACTION: Action = Action {
     waits_for_global: false,
 };
 
+/// A unit in any of these states may be given another text.
+pub(super) const REPLACEABLE: [DesiredState; 3] =
+    [DesiredState::Inactive, DesiredState::Loaded, DesiredState::Launched];
+
 /// Starts units, and waits until they are active, or have finished well.
-pub async fn run(arguments: &CreateUnits, client: &Client, output: &mut Output) -> Result<u8, CommandError> {
-    if arguments.submit.units.is_empty() {
+pub async fn run(
+    arguments: &StartUnits,
+    settings: &Settings,
+    client: &Client,
+    output: &mut Output,
+) -> Result<u8, CommandError> {
+    let CreateUnits { blocking, submit } = &arguments.create;
+    if let Some(token) = &arguments.plan {
+        return planned(token, arguments, settings, client, output).await;
+    }
+    if submit.units.is_empty() {
         return change::none_given(output);
     }
-    let replaceable = [DesiredState::Inactive, DesiredState::Loaded, DesiredState::Launched];
-    let mut asked = change::resolve(&arguments.submit, &replaceable, client, output).await?;
+    let asked = resolve(submit, client, output).await?;
+    let done = change::carry_out(ACTION, asked, *blocking, client, output).await?;
+    Ok(u8::from(!done))
+}
+
+/// Finds the units that were named, and what is to be asked for them.
+pub(super) async fn resolve(submit: &Submit, client: &Client, output: &mut Output) -> Result<Vec<Asked>, CommandError> {
+    let mut asked = change::resolve(submit, &REPLACEABLE, client, output).await?;
     change::refuse_templates(&asked, ACTION.doing)?;
     for unit in &mut asked {
         unit.change.restart = unit.before.as_ref().is_some_and(has_failed);
     }
-    let done = change::carry_out(ACTION, asked, arguments.blocking, client, output).await?;
-    Ok(u8::from(!done))
+    Ok(asked)
+}
+
+/// Starts what was planned, if it still comes to the same; else says what it would come to now, and changes nothing.
+async fn planned(
+    token: &str,
+    arguments: &StartUnits,
+    settings: &Settings,
+    client: &Client,
+    output: &mut Output,
+) -> Result<u8, CommandError> {
+    let CreateUnits { blocking, submit } = &arguments.create;
+    let mut asked = match submit.units.is_empty() {
+        false => resolve(submit, client, output).await?,
+        true => remembered(token, settings, client).await?,
+    };
+    for unit in &mut asked {
+        unit.change.desired_state = Some(ACTION.desired);
+    }
+    let units = asked.iter().map(|unit| unit.change.clone()).collect();
+    let request = PlannedRequest { token: token.to_owned(), units };
+    match client.start_planned(&request).await {
+        Ok(answer) => {
+            let done = change::carried_out(ACTION, asked, answer, *blocking, client, output).await?;
+            Ok(u8::from(!done))
+        }
+        Err(ApiError::Refused { status: 409, message }) => {
+            writeln!(output.err()?, "{}: {message}", ACTION.doing)?;
+            plan::again(&asked, settings, client, output).await?;
+            Err(CommandError::Said(1))
+        }
+        Err(error) => Err(CommandError::doing(ACTION.doing)(error)),
+    }
+}
+
+/// The units of a plan that was made from here.
+async fn remembered(token: &str, settings: &Settings, client: &Client) -> Result<Vec<Asked>, CommandError> {
+    let folder = settings.plans.as_deref();
+    let kept = folder.map(|folder| Kept::read(folder, token)).transpose().map_err(|error| {
+        CommandError::message(format!("{}: the plan {token} cannot be read: {error}", ACTION.doing))
+    })?;
+    let Some(kept) = kept.flatten() else {
+        return Err(CommandError::with_hint(
+            format!("{}: there is no plan {token:?} here", ACTION.doing),
+            "\"fleetctl plan\" makes one. One that was made elsewhere is started by its token and the same units.",
+        ));
+    };
+    let names: Vec<UnitName> = kept.iter().filter_map(|unit| UnitName::parse(&unit.change.name).ok()).collect();
+    let (views, _) = lookup::named(client, &names, ACTION.doing).await?;
+    let view = |name: &str| views.iter().find(|view| view.name == name).cloned();
+    let asked = kept.into_iter().map(|Kept { change, is_global }| {
+        let before = view(&change.name);
+        Asked { change, before, is_global }
+    });
+    Ok(asked.collect())
 }
 
 /// Whether the unit was launched, and failed. Wanting it launched once more would change nothing then, where a person

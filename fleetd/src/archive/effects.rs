@@ -111,6 +111,7 @@ mod tests {
                 content: ContentKey("text".into()),
                 hash: file.hash(),
                 desired: DesiredState::Launched,
+                avoids: None,
                 restarts: 0,
                 changed: 0,
                 changed_by: String::new(),

@@ -159,6 +159,7 @@ impl Change {
             content: text.key.clone(),
             hash: text.hash,
             desired: self.desired.unwrap_or(DesiredState::Inactive),
+            avoids: None,
             restarts: 0,
             changed: now,
             changed_by: by.to_owned(),
@@ -206,6 +207,7 @@ impl Change {
         if outcome == Outcome::Unchanged {
             outcome = Outcome::Changed;
         }
+        record.avoids = None;
         record.changed = now;
         by.clone_into(&mut record.changed_by);
         Decision::Write { record, text: write_text, outcome }

@@ -1,19 +1,33 @@
 //! Why a unit is where it is, or nowhere, in the words of the API.
 
-use fleet_api::v2::{AbleMachine, DecisionKind, Explanation, PlacedAnew, RejectionView};
-use fleet_engine::placement::Outcome;
+use fleet_api::v2::{AbleMachine, DecisionKind, Explanation, PlacedAnew, RejectionView, RemedyView};
+use fleet_engine::placement::{self, Outcome, Remedy};
 use fleet_registry::record::WallMillis;
 use fleet_units::UnitName;
 
-use super::{Picture, Status};
+use super::{Handle, Picture, Status};
+
+impl Handle {
+    /// Explains a unit, by the engine's own code on the records that are known here; none where there is no such unit.
+    /// Takes time: see [`Handle::foresee`].
+    #[must_use]
+    pub fn explain(&self, name: &UnitName, now: WallMillis) -> Option<Explanation> {
+        let status = self.status();
+        let found = self.foresee(|outlook| outlook.explain(name))?;
+        self.read(|picture| picture.explanation(name, &found, &status, now))
+    }
+}
 
 impl Picture {
-    /// Explains a unit, by the engine's own code on the records that are known here; none where there is no such unit.
-    #[must_use]
-    pub fn explain(&self, name: &UnitName, status: &Status, now: WallMillis) -> Option<Explanation> {
+    fn explanation(
+        &self,
+        name: &UnitName,
+        found: &placement::Explanation,
+        status: &Status,
+        now: WallMillis,
+    ) -> Option<Explanation> {
         let stale = !status.live();
         let unit = self.unit(name, stale)?;
-        let found = fleet_engine::explain(&self.view, name)?;
         let rejecting = found.rejecting().into_iter().map(|alike| RejectionView {
             reason: alike.reason(),
             count: alike.machines.len(),
@@ -39,7 +53,15 @@ impl Picture {
             placed_anew,
             able: able.collect(),
             rejections: rejecting.collect(),
+            smallest_change: found.remedy.as_ref().map(|remedy| self.remedy(remedy)),
         })
+    }
+
+    fn remedy(&self, remedy: &Remedy) -> RemedyView {
+        RemedyView {
+            steps: remedy.steps.iter().map(ToString::to_string).collect(),
+            machine: self.machine_ref(&remedy.machine),
+        }
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
+use std::sync::{Mutex, PoisonError};
 
+use fleet_engine::Touched;
 use fleet_registry::Layout;
 use fleet_registry::mirror::KvChange;
 use fleet_registry::record::{ContentKey, ContentRecord, MachineRecord, ScheduleRecord, Versioned};
@@ -44,6 +46,8 @@ pub struct Picture {
     placed: BTreeMap<UnitName, BTreeSet<MachineId>>,
     leaving: BTreeMap<UnitName, BTreeSet<MachineId>>,
     pub(super) absent: Absent,
+    /// What whoever decides as the engine would has not been told yet; none before somebody wants to.
+    touched: Mutex<Option<Touched>>,
 }
 
 impl Picture {
@@ -57,7 +61,13 @@ impl Picture {
             placed: BTreeMap::new(),
             leaving: BTreeMap::new(),
             absent: Absent::default(),
+            touched: Mutex::new(None),
         }
+    }
+
+    /// What changed since this was last asked; none where it never was.
+    pub(super) fn take_touched(&self) -> Option<Touched> {
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner).replace(Touched::default())
     }
 
     /// Takes in changes that came at `now`, and says about which units there is something new.
@@ -68,6 +78,9 @@ impl Picture {
             let told = self.view.apply(change);
             if let Some(told) = &told {
                 self.absent.changed(now, &self.view, told);
+                if let Some(touched) = self.touched.get_mut().unwrap_or_else(PoisonError::into_inner) {
+                    touched.add(told);
+                }
             }
             match told {
                 Some(Change::Unit { name, .. } | Change::Note { unit: name } | Change::State { unit: name, .. }) => {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
+use fleet_engine::{Outlook, Texts};
 use fleet_registry::mirror::{KvChange, Mirror, MirrorConfig, MirrorEffect, MirrorInput};
 use fleet_registry::shell::{StoreShell, boot_now};
 use fleet_registry::{Layout, Owner, StateMachine, Store};
@@ -64,6 +65,8 @@ pub enum Notice {
 /// A mirror and what is known through it.
 pub(super) struct Loaded {
     picture: RwLock<Picture>,
+    /// What the engine would decide, once somebody asked for that.
+    outlook: Mutex<Option<Outlook>>,
     status: watch::Sender<Status>,
     in_touch: InTouch,
     notices: broadcast::Sender<Notice>,
@@ -75,6 +78,7 @@ impl Loaded {
     pub(super) fn new(layout: &Layout, in_touch: InTouch) -> Self {
         Self {
             picture: RwLock::new(Picture::new(layout.clone())),
+            outlook: Mutex::new(None),
             status: watch::Sender::new(Status::default()),
             in_touch,
             notices: broadcast::Sender::new(BACKLOG),
@@ -151,6 +155,26 @@ impl Handle {
     /// Reads the cluster. Changes wait meanwhile, so be quick.
     pub fn read<T>(&self, read: impl FnOnce(&Picture) -> T) -> T {
         read(&self.loaded.picture.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Asks what the engine would decide by what is known now. Takes time, the first time most of all, so it is not for
+    /// a task that others wait for; whoever reads the cluster meanwhile waits for the look at what changed alone.
+    pub fn foresee<T>(&self, ask: impl FnOnce(&mut Outlook) -> T) -> T {
+        let mut outlook = self.loaded.outlook.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = match outlook.take() {
+            Some(known) => known,
+            None => {
+                let texts = self.read(|picture| {
+                    _ = picture.take_touched();
+                    Texts::of(&picture.view)
+                });
+                let texts = Texts::read(texts);
+                self.read(|picture| Outlook::with(texts, &picture.view))
+            }
+        };
+        let known = outlook.insert(known);
+        self.read(|picture| known.update(&picture.view, picture.take_touched().unwrap_or_default()));
+        ask(known)
     }
 
     /// How far the mirror is.

@@ -7,6 +7,8 @@ mod join;
 mod journal;
 mod load;
 mod operate;
+mod plan;
+mod rebalance;
 mod token;
 mod unreadable;
 mod v1;

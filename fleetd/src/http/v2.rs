@@ -7,6 +7,8 @@ mod join;
 mod list;
 mod operate;
 mod pieces;
+mod plan;
+mod rebalance;
 mod remote;
 mod token;
 mod watch;
@@ -16,8 +18,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{get, post, put};
 use fleet_api::paths::{
-    V2_BRAKE, V2_CLUSTER, V2_DESTROY, V2_JOIN, V2_MACHINES, V2_REGISTRY_RESTORE, V2_REGISTRY_SNAPSHOT,
-    V2_REGISTRY_TOKENS, V2_REGISTRY_UPLOAD, V2_STOP_ORPHAN, V2_UNITS,
+    V2_BRAKE, V2_CLUSTER, V2_DESTROY, V2_JOIN, V2_LEAVE, V2_MACHINES, V2_PLAN, V2_REBALANCE, V2_REGISTRY_RESTORE,
+    V2_REGISTRY_SNAPSHOT, V2_REGISTRY_TOKENS, V2_REGISTRY_UPLOAD, V2_SNAPSHOT, V2_START_PLANNED, V2_STOP_ORPHAN,
+    V2_UNITS,
 };
 
 use super::{Api, Failure};
@@ -33,6 +36,11 @@ pub(super) fn routes() -> Router<Arc<Api>> {
         .route(&format!("{V2_MACHINES}/{{id}}/forget"), post(operate::forget))
         .route(V2_CLUSTER, get(cluster::status))
         .route(V2_BRAKE, post(operate::brake))
+        .route(V2_PLAN, post(plan::plan))
+        .route(V2_START_PLANNED, post(plan::start))
+        .route(V2_REBALANCE, post(rebalance::rebalance))
+        .route(V2_LEAVE, post(rebalance::leave))
+        .route(V2_SNAPSHOT, get(plan::snapshot))
         .route(V2_JOIN, get(join::membership).post(join::join))
         .route(V2_REGISTRY_SNAPSHOT, get(archive::snapshot))
         .route(V2_REGISTRY_UPLOAD, put(archive::upload))

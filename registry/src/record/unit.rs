@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use fleet_units::{DesiredState, UnitHash};
+use fleet_units::{DesiredState, MachineId, UnitHash};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -68,6 +68,10 @@ pub struct UnitRecord {
     /// Raised by each request to restart it.
     #[serde(default)]
     pub restarts: u64,
+    /// A machine that somebody asked it to leave: it is there only where no other can take it. Ends with the next change
+    /// of its text, or of what is wanted of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub avoids: Option<MachineId>,
     /// When it was last changed.
     pub changed: WallMillis,
     /// Who changed it, as far as the API knows (`uid=1000`, an address, a machine).

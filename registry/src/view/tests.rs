@@ -42,6 +42,7 @@ fn unit_record(restarts: u64) -> UnitRecord {
         hash: UnitFile::parse(&content.text).unwrap().hash(),
         content: content.key(),
         desired: DesiredState::Launched,
+        avoids: None,
         restarts,
         changed: 0,
         changed_by: String::new(),

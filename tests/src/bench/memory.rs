@@ -210,6 +210,7 @@ fn fill(memory: &mut Memory, layout: &Layout, cluster: &Synthetic) -> Result<()>
             content: content.key(),
             hash,
             desired: fleet_units::DesiredState::Launched,
+            avoids: None,
             restarts: 0,
             changed: 1_000_000,
             changed_by: "uid=1000".to_owned(),

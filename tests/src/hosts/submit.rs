@@ -27,6 +27,7 @@ pub fn started(layout: &Layout, name: &UnitName, text: &str) -> Result<[Operatio
         content: content.key(),
         hash,
         desired: DesiredState::Launched,
+        avoids: None,
         restarts: 0,
         changed: 0,
         changed_by: String::new(),

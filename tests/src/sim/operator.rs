@@ -82,6 +82,7 @@ impl World {
             content: content.key(),
             hash: file.hash(),
             desired,
+            avoids: None,
             restarts: self.truth.units.get(unit).map_or(0, |(_, record)| record.restarts),
             changed: 0,
             changed_by: String::new(),

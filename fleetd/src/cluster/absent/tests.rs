@@ -71,6 +71,7 @@ impl Scene {
             v: FORMAT,
             content: content.clone(),
             desired: DesiredState::Launched,
+            avoids: None,
             restarts: 0,
             hash: UnitFile::parse(text).unwrap().hash(),
             changed: 0,

@@ -60,6 +60,7 @@ fn what_others_wrote_into_a_record_is_kept() {
         content: text.key.clone(),
         hash: text.hash,
         desired: DesiredState::Inactive,
+        avoids: None,
         restarts: 3,
         changed: 1,
         changed_by: "uid=0".into(),

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use fleet_registry::Key;
-use fleet_registry::record::{BrakeRecord, Extra, FORMAT, OperatorRecord};
+use fleet_registry::record::{BrakeRecord, Extra, FORMAT, OperatorRecord, UnitRecord, WallMillis};
 use fleet_registry::store::{Compare, DeleteRequest, Operation, OperationResponse, StoreError, TxnRequest, prefix_end};
-use fleet_units::MachineId;
+use fleet_units::{MachineId, UnitName};
 
 use super::Writer;
 
@@ -44,6 +44,26 @@ impl Writer {
         };
         let (revision, _, changed) = self.rewrite(&Key::Operator(machine.clone()), change).await?;
         Ok((revision, changed))
+    }
+
+    /// Asks a unit to leave a machine, or ends that. Gives the revision that shows it, whether there is such a unit, and
+    /// whether that was news.
+    ///
+    /// # Errors
+    /// When the store cannot be reached, or the record cannot be read.
+    pub async fn avoid(
+        &self,
+        unit: &UnitName,
+        machine: Option<&MachineId>,
+        now: WallMillis,
+        by: &str,
+    ) -> Result<(i64, bool, bool), StoreError> {
+        let change = |old: Option<UnitRecord>| {
+            let old = old.filter(|old| old.avoids.as_ref() != machine)?;
+            Some(UnitRecord { avoids: machine.cloned(), changed: now, changed_by: by.to_owned(), ..old })
+        };
+        let (revision, found, changed) = self.rewrite(&Key::Unit(unit.clone()), change).await?;
+        Ok((revision, found.is_some(), changed))
     }
 
     /// Releases the brake: the leader, which put it on, takes it off. Gives the brake as it was found.

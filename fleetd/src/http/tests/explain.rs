@@ -41,6 +41,8 @@ async fn a_unit_without_a_machine_is_explained_machine_by_machine() {
         .collect();
     assert_eq!(rejections, [("lack disk=ssd", 2, vec!["m1", "m3"]), ("is cordoned", 1, vec!["m2"])]);
     assert_eq!((found.places.len(), found.able.len(), found.placed_anew), (0, 0, None));
+    let change = found.smallest_change.unwrap();
+    assert_eq!((&change.steps[..], change.machine.id.as_str()), (&["uncordon m2".to_owned()][..], "m2"));
 
     // What it says is what the engine does: the machine that is opened is where it would go.
     let open = MachineChange { id: "m2".into(), cordoned: Some(false), ..MachineChange::default() };

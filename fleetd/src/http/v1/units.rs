@@ -151,6 +151,7 @@ mod tests {
             content: ContentKey::of(text, &std::collections::BTreeMap::new()),
             hash: UnitFile::parse(text).unwrap().hash(),
             desired: DesiredState::Loaded,
+            avoids: None,
             restarts: 0,
             changed: 0,
             changed_by: String::new(),

@@ -6,7 +6,9 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, State};
 use axum::http::HeaderMap;
-use fleet_api::v2::{DestroyAnswer, DestroyRequest, Destroyed, Outcome, UnitOutcome, UnitsAnswer, UnitsRequest};
+use fleet_api::v2::{
+    DestroyAnswer, DestroyRequest, Destroyed, Outcome, UnitChange, UnitOutcome, UnitsAnswer, UnitsRequest,
+};
 
 use crate::cluster::{Applied, Change};
 use crate::http::request::{decode_object, expect_json, unit_name};
@@ -22,10 +24,15 @@ pub(super) async fn change(
 ) -> Result<Json<UnitsAnswer>, Failure> {
     expect_json(&headers)?;
     let request: UnitsRequest = decode_object(&body)?;
-    let mut answers: Vec<Option<UnitOutcome>> = Vec::with_capacity(request.units.len());
-    let mut names = Vec::with_capacity(request.units.len());
+    make(&api, &caller, request.units).await.map(Json)
+}
+
+/// Makes changes of units, and tells what became of each.
+pub(super) async fn make(api: &Api, caller: &Caller, units: Vec<UnitChange>) -> Result<UnitsAnswer, Failure> {
+    let mut answers: Vec<Option<UnitOutcome>> = Vec::with_capacity(units.len());
+    let mut names = Vec::with_capacity(units.len());
     let mut changes = Vec::new();
-    for unit in request.units {
+    for unit in units {
         let name = unit.name.clone();
         match Change::check(unit) {
             Ok(change) => {
@@ -65,7 +72,7 @@ pub(super) async fn change(
             },
         })
         .collect();
-    Ok(Json(UnitsAnswer { revision, units }))
+    Ok(UnitsAnswer { revision, units })
 }
 
 fn refused(name: String, message: String) -> UnitOutcome {

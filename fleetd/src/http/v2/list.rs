@@ -15,6 +15,7 @@ use fleet_units::UnitName;
 use futures::stream;
 
 use super::pieces::Pieces;
+use super::plan::aside;
 use super::watch;
 use crate::http::request::{Query, unit_name};
 use crate::http::{Api, Failure};
@@ -66,8 +67,7 @@ pub(super) async fn explain(
 ) -> Result<Json<Explanation>, Failure> {
     let name = path_name(name)?;
     let handle = api.cluster.known().await?;
-    let status = handle.status();
-    let found = handle.read(|picture| picture.explain(&name, &status, wall()));
+    let found = aside(move || handle.explain(&name, wall())).await?;
     found.map(Json).ok_or_else(|| Failure::not_found("unit does not exist"))
 }
 

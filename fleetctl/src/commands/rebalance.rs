@@ -1,0 +1,231 @@
+//! `fleetctl rebalance`
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write;
+
+use fleet_api::v2::{LeaveRequest, LeaveUnit, MoveView, RebalanceAnswer, RebalanceRequest, UnitView, WatchLine};
+use fleet_api::{ApiError, Client};
+use futures::{StreamExt, pin_mut};
+use tokio::time::{Duration, Instant, MissedTickBehavior, interval, sleep};
+
+use super::waiting::{AWAY, PROGRESS, RETRY, SHOWN, is_passing};
+use super::{lookup, words};
+use crate::cli::{Format, Rebalance};
+use crate::error::CommandError;
+use crate::fields;
+use crate::output::Output;
+use crate::table;
+use crate::wait::{Moved, Moves, Verdict};
+
+/// After this long a unit that has not left its machine is left there: no other can take it any more.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Evens out how many units machines have, a few moves at a time.
+pub async fn run(arguments: &Rebalance, client: &Client, output: &mut Output) -> Result<u8, CommandError> {
+    let doing = || CommandError::doing("Error planning a rebalance");
+    let request = RebalanceRequest { max_moves: arguments.max_moves };
+    let found = client.rebalance(&request).await.map_err(doing())?;
+    lookup::warn_if_stale(found.stale, output)?;
+    match arguments.output {
+        None => output.out().write_all(render(&found).as_bytes())?,
+        Some(Format::Json) => writeln!(output.out(), "{}", serde_json::json!(found))?,
+    }
+    output.flush()?;
+    if arguments.dry_run || found.moves.is_empty() {
+        return Ok(0);
+    }
+    let names = found.moves.iter().map(|made| made.name.clone()).collect();
+    let moves = Moves::new(found.moves, arguments.at_once);
+    let mut moving =
+        Moving { moves, names, client, output, views: BTreeMap::new(), begun: BTreeMap::new(), all_made: true };
+    tokio::select! {
+        result = moving.follow() => result?,
+        _ = tokio::signal::ctrl_c() => return moving.interrupted(),
+    }
+    Ok(u8::from(!moving.all_made))
+}
+
+/// What is printed before anything moves.
+pub fn render(found: &RebalanceAnswer) -> String {
+    let mut text = String::new();
+    let between = |least: u32, most: u32| match least == most {
+        true => format!("{least} units each"),
+        false => format!("{least} to {most} units"),
+    };
+    let before = between(found.before.least, found.before.most);
+    if found.moves.is_empty() {
+        _ = writeln!(text, "Nothing to move: machines have {before}.");
+        return text;
+    }
+    let mut rows = vec![["UNIT", "FROM", "TO", "WHY"].map(str::to_owned)];
+    rows.extend(found.moves.iter().map(|made| {
+        let name = match made.with.len() {
+            0 => made.name.clone(),
+            more => format!("{} +{more}", made.name),
+        };
+        [name, fields::machine(&made.from, false), fields::machine(&made.to, false), made.reason.clone()]
+    }));
+    text.push_str(&table::render(&rows));
+    let moves = if found.moves.len() == 1 { "1 move".to_owned() } else { format!("{} moves", found.moves.len()) };
+    let after = between(found.after.least, found.after.most);
+    _ = writeln!(text, "{moves}: machines have {before}, and {after} then.");
+    text
+}
+
+struct Moving<'a> {
+    moves: Moves,
+    names: Vec<String>,
+    client: &'a Client,
+    output: &'a mut Output,
+    /// What was last known of each unit.
+    views: BTreeMap<String, UnitView>,
+    /// When each that is under way was begun.
+    begun: BTreeMap<String, Instant>,
+    all_made: bool,
+}
+
+impl Moving<'_> {
+    /// Makes all moves, through interruptions of the connection.
+    async fn follow(&mut self) -> Result<(), CommandError> {
+        let mut last_word = Instant::now();
+        let mut is_away = false;
+        while !self.moves.is_over() {
+            let before = Instant::now();
+            let Err(error) = self.read().await? else { continue };
+            if Instant::now() > before + RETRY {
+                last_word = Instant::now();
+                is_away = false;
+            }
+            if !is_passing(&error) || Instant::now() > last_word + AWAY {
+                return Err(CommandError::doing("Error waiting for units to move")(error));
+            }
+            if !std::mem::replace(&mut is_away, true) {
+                writeln!(self.output.err()?, "{error}; trying again")?;
+            }
+            sleep(RETRY).await;
+        }
+        Ok(())
+    }
+
+    /// Reads one watch until it breaks, or nothing is left.
+    async fn read(&mut self) -> Result<Result<(), ApiError>, CommandError> {
+        let lines = match self.client.watch_units(&self.names).await {
+            Ok(lines) => lines,
+            Err(error) => return Ok(Err(error)),
+        };
+        pin_mut!(lines);
+        let mut progress = interval(PROGRESS);
+        progress.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first tick comes at once, when nobody has had to wait yet.
+        progress.tick().await;
+        loop {
+            let begun = self.moves.begin();
+            if let Err(error) = self.ask(&begun, true).await {
+                return Ok(Err(error));
+            }
+            if self.moves.is_over() {
+                return Ok(Ok(()));
+            }
+            tokio::select! {
+                line = lines.next() => match line {
+                    Some(Ok(line)) => {
+                        self.remember(&line);
+                        let over = self.moves.observe(&line);
+                        if let Err(error) = self.conclude(over).await? {
+                            return Ok(Err(error));
+                        }
+                    }
+                    Some(Err(error)) => return Ok(Err(error)),
+                    None => return Ok(Ok(())),
+                },
+                _ = progress.tick() => {
+                    self.give_up().await?;
+                    self.say_progress()?;
+                }
+            }
+        }
+    }
+
+    fn remember(&mut self, line: &WatchLine) {
+        match line {
+            WatchLine::Snapshot { units, .. } => {
+                self.views = units.iter().map(|unit| (unit.name.clone(), unit.clone())).collect();
+            }
+            WatchLine::Unit { unit, .. } => _ = self.views.insert(unit.name.clone(), (**unit).clone()),
+            _ => {}
+        }
+    }
+
+    /// Asks units to leave the machine that they are on, or ends that.
+    async fn ask(&mut self, moves: &[MoveView], leave: bool) -> Result<(), ApiError> {
+        if moves.is_empty() {
+            return Ok(());
+        }
+        let unit =
+            |made: &MoveView| LeaveUnit { name: made.name.clone(), machine: leave.then(|| made.from.id.clone()) };
+        self.client.leave(&LeaveRequest { units: moves.iter().map(unit).collect() }).await?;
+        for made in moves {
+            match leave {
+                true => _ = self.begun.insert(made.name.clone(), Instant::now()),
+                false => _ = self.begun.remove(&made.name),
+            }
+        }
+        Ok(())
+    }
+
+    /// Says what became of moves. After one that failed no other is begun.
+    async fn conclude(&mut self, over: Vec<Moved>) -> Result<Result<(), ApiError>, CommandError> {
+        for Moved { made, verdict } in &over {
+            match verdict {
+                Verdict::Reached { machine, .. } => {
+                    let at = machine.as_ref().unwrap_or(&made.to);
+                    writeln!(self.output.out(), "Unit {} moved to {}", made.name, fields::machine(at, false))?;
+                }
+                Verdict::Failed { reason, .. } => {
+                    self.all_made = false;
+                    let left = self.moves.left();
+                    self.moves.stop();
+                    let rest = if left > 0 { format!("; {left} moves are not begun") } else { String::new() };
+                    writeln!(self.output.err()?, "Error moving unit {}: {reason}{rest}", made.name)?;
+                }
+                Verdict::Pending(_) => {}
+            }
+        }
+        self.output.flush()?;
+        let made: Vec<MoveView> = over.into_iter().map(|over| over.made).collect();
+        Ok(self.ask(&made, false).await)
+    }
+
+    /// Lets units stay that have not left by now.
+    async fn give_up(&mut self) -> Result<(), CommandError> {
+        let late = self.begun.iter().filter(|(_, begun)| begun.elapsed() > PATIENCE).map(|(name, _)| name.clone());
+        let late: Vec<String> = late.collect();
+        for name in late {
+            let at = self.views.get(&name).and_then(|view| view.machine.as_ref());
+            let is_there = |from: &str| at.is_some_and(|at| at.id == from);
+            let Some(made) = self.moves.give_up(&name, is_there) else { continue };
+            self.all_made = false;
+            writeln!(self.output.err()?, "Unit {name} stays where it is: no other machine can take it any more")?;
+            let doing = CommandError::doing("Error ending a move");
+            self.ask(&[made], false).await.map_err(doing)?;
+        }
+        Ok(())
+    }
+
+    fn say_progress(&mut self) -> Result<(), CommandError> {
+        let lines: Vec<String> = self.moves.pending().take(SHOWN).map(|(name, at)| words::waiting(name, at)).collect();
+        for line in lines {
+            writeln!(self.output.err()?, "{line}")?;
+        }
+        Ok(())
+    }
+
+    fn interrupted(self) -> Result<u8, CommandError> {
+        for (name, at) in self.moves.pending() {
+            writeln!(self.output.err()?, "Interrupted; unit {name} goes on moving: {at}")?;
+        }
+        writeln!(self.output.err()?, "{} moves were not begun.", self.moves.left())?;
+        Err(CommandError::Said(130))
+    }
+}
