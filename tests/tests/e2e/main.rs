@@ -26,6 +26,7 @@ mod operators;
 mod outage;
 mod pauses;
 mod placement;
+mod planning;
 mod power;
 mod registry_loss;
 mod replace;

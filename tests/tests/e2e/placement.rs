@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use fleet_tests::cluster::Cluster;
 
+use crate::planning::{planned, rebalanced};
 use crate::support::{Person, once, patch_metadata, sleeper_with, until};
 
 /// A person would lose the say over where things run: on every machine, on this one, beside that unit, where there is
@@ -56,6 +57,8 @@ fn units_run_where_their_files_ask_for() {
             assert_eq!(list.lines().filter(|line| line.starts_with("everywhere.service")).count(), 3, "{list}");
 
             apart(cluster, person)?;
+            planned(cluster, person)?;
+            rebalanced(cluster, person)?;
 
             // A machine that changes loses what it no longer fits, and keeps the rest.
             patch_metadata(cluster, 3, "zone", "c")?;
