@@ -108,24 +108,31 @@ impl Cluster {
         let mut held = BTreeMap::new();
         for &unit in &group {
             let entry = &self.units[unit];
-            let mut places = entry.places.iter().map(|&at| &self.machines[at].facts);
-            if places.clone().all(|facts| facts.presence != Presence::Present)
-                && let Some(facts) = places.find(|facts| !facts.has_lost(&entry.name))
-            {
-                held.insert(unit, (facts.id.clone(), facts.blocker(&entry.name)));
+            let places = entry.places.iter().map(|&at| (&self.machines[at].facts, at));
+            let absent = places.clone().all(|(facts, _)| facts.presence != Presence::Present);
+            let holders = places.filter(|(facts, _)| absent && !facts.has_lost(&entry.name));
+            if let Some((facts, at)) = holders.min_by_key(|(facts, _)| (!facts.unreadable, facts.id.clone())) {
+                held.insert(unit, (facts.id.clone(), facts.blocker(&entry.name), at));
             }
         }
         if held.is_empty() {
             return group;
         }
         for &unit in group.iter().filter(|unit| !held.contains_key(unit)) {
-            if let Some((_, on)) = self.peers_among(unit, &group).find_map(|peer| held.get(&peer)) {
+            if let Some((_, on, _)) = self.peers_among(unit, &group).find_map(|peer| held.get(&peer)) {
                 waiting.insert(unit, Outcome::Waiting { on: on.clone() });
             }
         }
         let others: Vec<UnitIx> = group.into_iter().filter(|unit| !held.contains_key(unit)).collect();
         self.spread_to_followers(&others, &mut waiting);
-        for (unit, (machine, on)) in held {
+        for (unit, (machine, on, at)) in held {
+            // One that was global may be listed by others that are not there.
+            let others = self.units[unit].places.iter().copied().filter(|&other| other != at);
+            let others: Vec<MachineIx> = others.filter(|&other| !self.machines[other].facts.unreadable).collect();
+            for other in others {
+                let lost = self.machines[other].facts.has_lost(&self.units[unit].name);
+                self.take_off(unit, other, if lost { Departure::Lost } else { Departure::NotGlobal });
+            }
             let outcome = match on {
                 Blocker::Fencing { .. } => Outcome::Waiting { on },
                 _ => Outcome::Kept { machine },

@@ -3,6 +3,7 @@
 
 mod advice;
 mod golden;
+mod many_values;
 mod model;
 mod naive;
 mod ordered;
