@@ -184,7 +184,7 @@ fn registry_words(registry: &RegistryView) -> String {
 /// Which machines run which version, where there is more than one.
 fn version_skew(machines: &[MachineView]) -> Option<String> {
     let mut versions: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for machine in machines {
+    for machine in machines.iter().filter(|machine| !machine.version.is_empty()) {
         versions.entry(&machine.version).or_default().push(name(machine));
     }
     if versions.len() < 2 {
