@@ -21,10 +21,10 @@ use super::resources::Resource;
 use super::slots::{MachineIx, UnitIx};
 
 /// Machines that are tried among those that reject for one reason.
-const MACHINES_A_REASON: usize = 8;
+const MACHINES_A_REASON: usize = 3;
 
 /// Others that wait for a machine, the oldest of them, and might take what is made room for.
-const RIVALS: usize = 64;
+const RIVALS: usize = 16;
 
 /// More changes than this at once are no advice.
 const MAX_STEPS: usize = 3;
@@ -160,10 +160,11 @@ impl Cluster {
 
     /// Who might take what is made room for: global units, and the oldest units that wait for a machine as these do.
     fn rivals(&self, members: &[UnitIx]) -> Vec<UnitIx> {
-        let waits = |(unit, entry): &(UnitIx, &super::unit::Unit)| {
+        let waits = |unit: &UnitIx| {
+            let entry = &self.units[*unit];
             entry.places.is_empty() && entry.is_placeable() && !members.contains(unit)
         };
-        let waiting = self.units.iter().filter(waits).map(|(unit, _)| unit);
+        let waiting = self.pending.iter().copied().filter(waits);
         let mut rivals = self.in_order(waiting);
         rivals.truncate(RIVALS);
         rivals.extend(self.globals.iter().copied());
