@@ -46,8 +46,10 @@ pub(super) fn is_active(unit: &str) -> anyhow::Result<bool> {
 }
 
 /// Ends fleetd without a job of systemd's, which then starts it again: units go on, and the configuration is read anew.
+///
+/// Where it ended before, and waits to be started again, there is no process to signal: it is started.
 pub(super) fn end_main_process(service: &str) -> anyhow::Result<()> {
-    systemctl(&["kill", "--kill-who=main", "--signal=TERM", service])
+    systemctl(&["kill", "--kill-who=main", "--signal=TERM", service]).or_else(|_| systemctl(&["start", service]))
 }
 
 /// Whether there is nothing in a directory, or no directory.
