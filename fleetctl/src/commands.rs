@@ -34,6 +34,7 @@ pub mod verify;
 pub mod version;
 
 mod change;
+mod follow;
 mod lookup;
 mod machines;
 mod remote;

@@ -6,10 +6,11 @@ use std::io::Write;
 use fleet_api::v2::{MachineChange, MachineRef};
 use fleet_api::{ApiError, Client};
 use futures::{StreamExt, pin_mut};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::Instant;
 
+use super::follow::{Followed, Lines, follow, progress};
 use super::machines::{self, Words};
-use super::waiting::{AWAY, PROGRESS, RETRY, SHOWN, deadline, is_passing, until};
+use super::waiting::{SHOWN, deadline, until};
 use super::words;
 use crate::cli::Drain;
 use crate::error::CommandError;
@@ -31,10 +32,10 @@ pub async fn run(arguments: &Drain, client: &Client, output: &mut Output) -> Res
         return Ok(0);
     }
     let mut emptying = Emptying::new(machines.iter().map(|machine| machine.id.clone()), &cluster.orphans);
-    let mut draining = Draining { emptying: &mut emptying, client, output, said: BTreeMap::new() };
+    let mut draining = Draining { emptying: &mut emptying, output, said: BTreeMap::new() };
     let begin = Instant::now();
     tokio::select! {
-        result = draining.follow() => result?,
+        result = follow(&mut draining, client) => result?,
         () = until(deadline(begin, arguments.blocking)) => return draining.gave_up("Timed out", 1),
         _ = tokio::signal::ctrl_c() => return draining.gave_up("Interrupted", 130),
     }
@@ -56,46 +57,29 @@ fn conclude(machines: &[MachineRef], emptying: &Emptying, output: &mut Output) -
 
 struct Draining<'a> {
     emptying: &'a mut Emptying,
-    client: &'a Client,
     output: &'a mut Output,
     /// What was last said of each unit.
     said: BTreeMap<String, String>,
 }
 
-impl Draining<'_> {
-    /// Follows all units until none is left, through interruptions of the connection.
-    async fn follow(&mut self) -> Result<(), CommandError> {
-        let mut last_word = Instant::now();
-        let mut is_away = false;
-        while !self.emptying.is_over() {
-            let before = Instant::now();
-            let Err(error) = self.read().await? else { continue };
-            if Instant::now() > before + RETRY {
-                last_word = Instant::now();
-                is_away = false;
-            }
-            if !is_passing(&error) || Instant::now() > last_word + AWAY {
-                return Err(CommandError::doing("Error waiting for units to leave")(error));
-            }
-            if !std::mem::replace(&mut is_away, true) {
-                writeln!(self.output.err()?, "{error}; trying again")?;
-            }
-            sleep(RETRY).await;
-        }
-        Ok(())
+impl Followed for Draining<'_> {
+    const DOING: &'static str = "Error waiting for units to leave";
+
+    fn is_over(&self) -> bool {
+        self.emptying.is_over()
     }
 
-    /// Reads one watch until it breaks, or nothing is left.
-    async fn read(&mut self) -> Result<Result<(), ApiError>, CommandError> {
-        let lines = match self.client.watch_units::<&str>(&[]).await {
-            Ok(lines) => lines,
-            Err(error) => return Ok(Err(error)),
-        };
+    fn output(&mut self) -> &mut Output {
+        self.output
+    }
+
+    fn names(&self) -> &[String] {
+        &[]
+    }
+
+    async fn read(&mut self, lines: impl Lines) -> Result<Result<(), ApiError>, CommandError> {
         pin_mut!(lines);
-        let mut progress = interval(PROGRESS);
-        progress.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The first tick comes at once, when nobody has had to wait yet.
-        progress.tick().await;
+        let mut progress = progress().await;
         while !self.emptying.is_over() {
             tokio::select! {
                 line = lines.next() => match line {
@@ -111,7 +95,9 @@ impl Draining<'_> {
         }
         Ok(Ok(()))
     }
+}
 
+impl Draining<'_> {
     /// Says what is waited for, where that has changed.
     fn say_progress(&mut self) -> Result<(), CommandError> {
         let mut rest = 0;

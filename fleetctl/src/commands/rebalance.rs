@@ -7,9 +7,10 @@ use std::io::Write;
 use fleet_api::v2::{LeaveRequest, LeaveUnit, MoveView, RebalanceAnswer, RebalanceRequest, UnitView, WatchLine};
 use fleet_api::{ApiError, Client};
 use futures::{StreamExt, pin_mut};
-use tokio::time::{Duration, Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Duration, Instant};
 
-use super::waiting::{AWAY, PROGRESS, RETRY, SHOWN, is_passing};
+use super::follow::{Followed, Lines, follow, progress};
+use super::waiting::SHOWN;
 use super::{lookup, words};
 use crate::cli::{Format, Rebalance};
 use crate::error::CommandError;
@@ -40,7 +41,7 @@ pub async fn run(arguments: &Rebalance, client: &Client, output: &mut Output) ->
     let mut moving =
         Moving { moves, names, client, output, views: BTreeMap::new(), begun: BTreeMap::new(), all_made: true };
     tokio::select! {
-        result = moving.follow() => result?,
+        result = follow(&mut moving, client) => result?,
         _ = tokio::signal::ctrl_c() => return moving.interrupted(),
     }
     Ok(u8::from(!moving.all_made))
@@ -85,40 +86,24 @@ struct Moving<'a> {
     all_made: bool,
 }
 
-impl Moving<'_> {
-    /// Makes all moves, through interruptions of the connection.
-    async fn follow(&mut self) -> Result<(), CommandError> {
-        let mut last_word = Instant::now();
-        let mut is_away = false;
-        while !self.moves.is_over() {
-            let before = Instant::now();
-            let Err(error) = self.read().await? else { continue };
-            if Instant::now() > before + RETRY {
-                last_word = Instant::now();
-                is_away = false;
-            }
-            if !is_passing(&error) || Instant::now() > last_word + AWAY {
-                return Err(CommandError::doing("Error waiting for units to move")(error));
-            }
-            if !std::mem::replace(&mut is_away, true) {
-                writeln!(self.output.err()?, "{error}; trying again")?;
-            }
-            sleep(RETRY).await;
-        }
-        Ok(())
+impl Followed for Moving<'_> {
+    const DOING: &'static str = "Error waiting for units to move";
+
+    fn is_over(&self) -> bool {
+        self.moves.is_over()
     }
 
-    /// Reads one watch until it breaks, or nothing is left.
-    async fn read(&mut self) -> Result<Result<(), ApiError>, CommandError> {
-        let lines = match self.client.watch_units(&self.names).await {
-            Ok(lines) => lines,
-            Err(error) => return Ok(Err(error)),
-        };
+    fn output(&mut self) -> &mut Output {
+        self.output
+    }
+
+    fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    async fn read(&mut self, lines: impl Lines) -> Result<Result<(), ApiError>, CommandError> {
         pin_mut!(lines);
-        let mut progress = interval(PROGRESS);
-        progress.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The first tick comes at once, when nobody has had to wait yet.
-        progress.tick().await;
+        let mut progress = progress().await;
         loop {
             let begun = self.moves.begin();
             if let Err(error) = self.ask(&begun, true).await {
@@ -146,7 +131,9 @@ impl Moving<'_> {
             }
         }
     }
+}
 
+impl Moving<'_> {
     fn remember(&mut self, line: &WatchLine) {
         match line {
             WatchLine::Snapshot { units, .. } => {

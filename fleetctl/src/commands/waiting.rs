@@ -7,9 +7,10 @@ use std::time::Duration;
 use fleet_api::client::JournalQuery;
 use fleet_api::v2::MachineRef;
 use fleet_api::{ApiError, Client};
-use futures::{Stream, StreamExt, pin_mut};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use futures::{StreamExt, pin_mut};
+use tokio::time::{Instant, sleep_until};
 
+use super::follow::{Followed, Lines, follow, progress};
 use super::words;
 use crate::cli::Blocking;
 use crate::error::CommandError;
@@ -18,14 +19,8 @@ use crate::wait::{Finished, Goal, Target, Verdict, Wait};
 
 /// How long an attempt of `--block-attempts` is, as in fleet 1.0.
 const ATTEMPT: Duration = Duration::from_secs(2);
-/// How often a person hears what is waited for, if it has changed.
-pub(super) const PROGRESS: Duration = Duration::from_secs(1);
 /// How long a change may take to show before what was there already is taken for its result.
 const SETTLE: Duration = Duration::from_secs(5);
-/// How long fleetd may be away, as it is while it is upgraded.
-pub(super) const AWAY: Duration = Duration::from_secs(30);
-/// How often it is tried again.
-pub(super) const RETRY: Duration = Duration::from_millis(300);
 /// How many units a person hears of at once.
 pub(super) const SHOWN: usize = 5;
 /// How many lines of the journal are shown of a unit that failed.
@@ -43,11 +38,11 @@ pub(super) async fn wait(
         return Ok(true);
     }
     let names: Vec<String> = targets.iter().map(|target| target.name.clone()).collect();
-    let mut waiting =
-        Waiting { goal, wait: Wait::new(goal, targets), client, output, said: BTreeMap::new(), all_reached: true };
     let begin = Instant::now();
+    let wait = Wait::new(goal, targets);
+    let mut waiting = Waiting { goal, wait, names, begin, client, output, said: BTreeMap::new(), all_reached: true };
     tokio::select! {
-        result = waiting.follow(&names, begin) => result?,
+        result = follow(&mut waiting, client) => result?,
         () = until(deadline(begin, blocking)) => return waiting.timed_out(),
         _ = tokio::signal::ctrl_c() => return waiting.interrupted(),
     }
@@ -73,6 +68,8 @@ pub(super) async fn until(deadline: Option<Instant>) {
 struct Waiting<'a> {
     goal: Goal,
     wait: Wait,
+    names: Vec<String>,
+    begin: Instant,
     client: &'a Client,
     output: &'a mut Output,
     /// What was last said of each unit.
@@ -80,47 +77,24 @@ struct Waiting<'a> {
     all_reached: bool,
 }
 
-impl Waiting<'_> {
-    /// Follows the units until none is waited for, through interruptions of the connection.
-    async fn follow(&mut self, names: &[String], begin: Instant) -> Result<(), CommandError> {
-        let mut last_word = Instant::now();
-        let mut is_away = false;
-        while !self.wait.is_over() {
-            let error = match self.client.watch_units(names).await {
-                Ok(lines) => {
-                    let before = Instant::now();
-                    let error = self.read(lines, begin).await?;
-                    if Instant::now() > before + RETRY {
-                        last_word = Instant::now();
-                        is_away = false;
-                    }
-                    error
-                }
-                Err(error) => Some(error),
-            };
-            let Some(error) = error else { continue };
-            if !is_passing(&error) || Instant::now() > last_word + AWAY {
-                return Err(CommandError::doing("Error waiting for units")(error));
-            }
-            if !std::mem::replace(&mut is_away, true) {
-                writeln!(self.output.err()?, "{error}; trying again")?;
-            }
-            sleep(RETRY).await;
-        }
-        Ok(())
+impl Followed for Waiting<'_> {
+    const DOING: &'static str = "Error waiting for units";
+
+    fn is_over(&self) -> bool {
+        self.wait.is_over()
     }
 
-    /// Reads one watch. Gives the error that ended it, or none once nothing is waited for.
-    async fn read(
-        &mut self,
-        lines: impl Stream<Item = Result<fleet_api::v2::WatchLine, ApiError>>,
-        begin: Instant,
-    ) -> Result<Option<ApiError>, CommandError> {
+    fn output(&mut self) -> &mut Output {
+        self.output
+    }
+
+    fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    async fn read(&mut self, lines: impl Lines) -> Result<Result<(), ApiError>, CommandError> {
         pin_mut!(lines);
-        let mut progress = interval(PROGRESS);
-        progress.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The first tick comes at once, when nobody has had to wait yet.
-        progress.tick().await;
+        let mut progress = progress().await;
         while !self.wait.is_over() {
             tokio::select! {
                 line = lines.next() => match line {
@@ -128,11 +102,11 @@ impl Waiting<'_> {
                         let finished = self.wait.observe(line);
                         self.report(finished).await?;
                     }
-                    Some(Err(error)) => return Ok(Some(error)),
-                    None => return Ok(None),
+                    Some(Err(error)) => return Ok(Err(error)),
+                    None => return Ok(Ok(())),
                 },
                 _ = progress.tick() => {
-                    if begin.elapsed() > SETTLE {
+                    if self.begin.elapsed() > SETTLE {
                         let finished = self.wait.settle();
                         self.report(finished).await?;
                     }
@@ -140,9 +114,11 @@ impl Waiting<'_> {
                 }
             }
         }
-        Ok(None)
+        Ok(Ok(()))
     }
+}
 
+impl Waiting<'_> {
     async fn report(&mut self, finished: Vec<Finished>) -> Result<(), CommandError> {
         for Finished { name, verdict } in finished {
             match verdict {
@@ -215,14 +191,5 @@ impl Waiting<'_> {
         let names: Vec<_> = self.wait.pending().map(|(name, _)| name).collect();
         writeln!(self.output.err()?, "{}", words::interrupted(&names, SHOWN))?;
         Err(CommandError::Said(130))
-    }
-}
-
-/// Whether it may be over in a moment: fleetd restarts, or its registry does.
-pub(super) fn is_passing(error: &ApiError) -> bool {
-    match error {
-        ApiError::Unreachable { .. } | ApiError::TimedOut { .. } | ApiError::Broken { .. } => true,
-        ApiError::Refused { status, .. } => *status == 503,
-        ApiError::BadAnswer { .. } => false,
     }
 }
