@@ -80,3 +80,39 @@ fn range(response: Result<Response, StoreError>) -> anyhow::Result<RangeResponse
 fn shown(kv: &KeyValue) -> String {
     format!("the key {:?}", String::from_utf8_lossy(&kv.key))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use fleet_registry::embedded::{Embedded, EmbeddedConfig};
+    use fleet_registry::store::{Operation, PutRequest, TxnRequest};
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_key_that_differs_or_is_missing_is_found() {
+        let directory = tempfile::tempdir().unwrap();
+        let registry = Embedded::open(directory.path(), EmbeddedConfig::default()).unwrap();
+        let server = registry.serve(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let endpoints = vec![server.address().to_string()];
+        let store = EtcdStore::connect(EtcdConfig { endpoints, ..EtcdConfig::default() }).unwrap();
+        for n in 0..2 * PAGE + 1 {
+            let success = vec![Operation::Put(PutRequest::new(format!("key/{n}"), "value"))];
+            store.call(Request::Txn(TxnRequest { success, ..TxnRequest::default() })).await.unwrap();
+        }
+        let saved = registry.snapshot().await.unwrap();
+        until_it_answers(&store).await.unwrap();
+        assert_eq!(compare(&store, &saved).await.unwrap(), saved.versions.len());
+        let mut other = saved.clone();
+        Arc::make_mut(&mut other.versions[7].kv).create_revision -= 1;
+        assert!(compare(&store, &other).await.unwrap_err().to_string().contains("key/7\" is not what it was"));
+        let mut more = saved;
+        let mut version = more.versions[7].clone();
+        Arc::make_mut(&mut version.kv).key = "zzz".into();
+        more.versions.push(version);
+        assert!(compare(&store, &more).await.unwrap_err().to_string().contains("zzz\" is missing"));
+        registry.close().await;
+        server.stop().await;
+    }
+}
