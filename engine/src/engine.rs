@@ -1,20 +1,21 @@
 //! The engine's state machine: election, mirror and leader as one.
 
+mod changes;
+mod questions;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fleet_registry::record::{BrakeRecord, ContentKey, LeaderRecord};
-use fleet_registry::store::{RangeRequest, Request, ResponseBody};
 use fleet_registry::{
-    CallId, Change, Contents, Key, Layout, Mirror, MirrorConfig, MirrorEffect, MirrorInput, Mono, Now, Owner,
-    SessionEvent, StateMachine, StoreEffect, StoreEvent, View,
+    CallId, Contents, Key, Layout, Mirror, MirrorConfig, MirrorEffect, MirrorInput, Mono, Now, Owner, SessionEvent,
+    StateMachine, StoreEffect, StoreEvent, View,
 };
 use fleet_units::{MachineId, UnitName};
 
 use crate::absence::{Absence, Verdict};
 use crate::election::{Election, ElectionConfig, ElectionEffect, ElectionInput};
-use crate::leader::facts::{self, Digests};
-use crate::leader::knowledge;
+use crate::leader::facts::Digests;
 use crate::leader::{Ground, Leader, Wish};
 use crate::report::Report;
 
@@ -240,142 +241,6 @@ impl Engine {
         }
     }
 
-    /// The mirror's first load is done: who is there, and who is not.
-    fn loaded(&mut self, now: Now) {
-        self.is_loaded = true;
-        for id in &knowledge::machines(&self.view) {
-            if self.view.is_present(id) {
-                self.absence.present_before(id);
-                if self.view.is_unreadable(|| Key::Machine(id.clone())) {
-                    self.absence.garbled(id);
-                }
-            } else {
-                let known = self.view.schedules.contains_key(id);
-                let holds_units =
-                    !known || facts::holds_units(&self.view, &self.digests, id) || facts::owes_units(&self.view, id);
-                self.absence.absent_before(now, id, holds_units);
-            }
-        }
-        let found = self.view.brake.clone();
-        self.absence.brake_found(now, found.as_ref());
-    }
-
-    fn changed(&mut self, now: Now, change: Change, out: &mut Vec<EngineEffect>) {
-        match change {
-            Change::Unit { name, .. } => {
-                self.watch_for_text(&name);
-                self.with_leader(now, out, |leader, ground, _| leader.unit_changed(ground, &name));
-            }
-            Change::Content { key, record: Some(record) } => {
-                self.digests.insert(key.clone(), &record);
-                for name in self.textless.remove(&key).unwrap_or_default() {
-                    self.with_leader(now, out, |leader, ground, _| leader.unit_changed(ground, &name));
-                }
-            }
-            Change::Content { key, record: None } => self.digests.remove(&key),
-            Change::Machine { id, old } => {
-                let left = old.as_ref().is_some_and(|old| facts::has_left(&self.view, &self.digests, &id, &old.value));
-                self.machine_changed(now, &id, old.is_some(), left, out);
-            }
-            Change::Operator { id } => {
-                self.with_leader(now, out, |leader, ground, _| leader.machine_changed(ground, &id));
-            }
-            Change::Schedule { id, .. } => {
-                self.with_leader(now, out, |leader, ground, wishes| leader.schedule_changed(ground, &id, wishes));
-                self.forget_unknown(now, &id, out);
-            }
-            Change::Applied { id, .. } => {
-                self.with_leader(now, out, |leader, ground, _| leader.applied_changed(ground, &id));
-            }
-            Change::Brake { .. } => {
-                let writes = self.leader.as_ref().is_some_and(Leader::is_writing_brake);
-                if self.is_loaded && !writes {
-                    let found = self.view.brake.clone();
-                    self.absence.brake_found(now, found.as_ref());
-                }
-            }
-            Change::State { machine, unit, .. } => {
-                self.forget_unknown(now, &machine, out);
-                self.with_leader(now, out, |leader, ground, _| leader.state_changed(ground, &unit));
-            }
-            Change::Note { unit } => self.with_leader(now, out, |leader, ground, _| leader.note_changed(ground, &unit)),
-            Change::Unreadable { key } => {
-                if self.leader.is_some() {
-                    out.extend(self.unreadable(&key));
-                }
-                self.unreadable_changed(now, key, out);
-            }
-            Change::Cluster | Change::Leader { .. } | Change::Standby => {}
-        }
-    }
-
-    /// A value that cannot be read came, or went again: whatever hangs on it is looked at anew.
-    fn unreadable_changed(&mut self, now: Now, key: Key, out: &mut Vec<EngineEffect>) {
-        match key {
-            Key::Unit(name) => self.with_leader(now, out, |leader, ground, _| leader.unit_changed(ground, &name)),
-            Key::Machine(id) => {
-                self.machine_changed(now, &id, true, false, out);
-                if self.view.is_unreadable(|| Key::Machine(id.clone())) {
-                    self.absence.garbled(&id);
-                }
-            }
-            Key::Operator(id) => self.with_leader(now, out, |leader, ground, _| leader.machine_changed(ground, &id)),
-            Key::Schedule(id) => {
-                self.with_leader(now, out, |leader, ground, wishes| leader.schedule_changed(ground, &id, wishes));
-                self.forget_unknown(now, &id, out);
-            }
-            Key::Applied(id) => self.with_leader(now, out, |leader, ground, _| leader.applied_changed(ground, &id)),
-            Key::Note(unit) => self.with_leader(now, out, |leader, ground, _| leader.note_changed(ground, &unit)),
-            Key::Cluster | Key::Content(_) | Key::State(..) | Key::Leader | Key::Standby(_) | Key::Brake => {}
-        }
-    }
-
-    /// A machine whose records are all gone was forgotten.
-    fn forget_unknown(&mut self, now: Now, id: &MachineId, out: &mut Vec<EngineEffect>) {
-        if !knowledge::knows(&self.view, id) {
-            self.absence.forget(id);
-            self.with_leader(now, out, |leader, ground, _| leader.machine_changed(ground, id));
-        }
-    }
-
-    fn unreadable(&self, key: &Key) -> Option<EngineEffect> {
-        let found = self.view.unreadable.get(key)?;
-        let (key, why) = (self.view.name_of(key), found.why.clone());
-        Some(EngineEffect::Log(Report::Unreadable { key, why }))
-    }
-
-    /// Remembers a unit whose text has not come, so that it is looked at again when it does.
-    fn watch_for_text(&mut self, name: &UnitName) {
-        if let Some(record) = self.view.units.get(name)
-            && !self.view.contents.contains_key(&record.value.content)
-        {
-            self.textless.entry(record.value.content.clone()).or_default().insert(name.clone());
-        }
-    }
-
-    fn machine_changed(&mut self, now: Now, id: &MachineId, was_there: bool, left: bool, out: &mut Vec<EngineEffect>) {
-        let is_there = self.view.is_present(id);
-        if self.is_loaded {
-            if is_there {
-                self.absence.present(now, id);
-            } else if left {
-                self.absence.left(now, id);
-            } else {
-                self.absence.gone(now, id);
-            }
-            let report = match (was_there, is_there) {
-                (false, true) => Some(Report::Returned { machine: id.clone() }),
-                (true, false) if left => Some(Report::Left { machine: id.clone() }),
-                (true, false) => Some(Report::Absent { machine: id.clone() }),
-                _ => None,
-            };
-            if self.leader.is_some() {
-                out.extend(report.map(EngineEffect::Log));
-            }
-        }
-        self.with_leader(now, out, |leader, ground, _| leader.machine_changed(ground, id));
-    }
-
     /// Lets the leader act, if there is one, and carries out what it wishes.
     fn with_leader(
         &mut self,
@@ -456,81 +321,28 @@ impl Engine {
         self.with_leader(now, out, |leader, ground, wishes| leader.work(ground, wishes));
     }
 
-    /// Asks whether the store is there, when absences wait for that.
-    fn probe(&mut self, now: Now, out: &mut Vec<EngineEffect>) {
-        if self.probe.is_some() || now.mono < self.probe_after || !self.absence.wants_read(now.mono) {
-            return;
-        }
-        self.names += 1;
-        let id = CallId { owner: Owner::Engine, seq: PROBES + self.names };
-        let request = Request::Range(RangeRequest::key(self.config.layout.encode(&Key::Leader)));
-        out.push(EngineEffect::Store(StoreEffect::Call { id, request }));
-        self.probe = Some((id.seq, now.mono));
-    }
-
-    /// Asks how long the leases of the others still live, when absences are to be judged.
-    fn census(&mut self, now: Now, out: &mut Vec<EngineEffect>) {
-        if !self.absence.wants_census(now.mono) {
-            return;
-        }
-        let leases: Vec<i64> = self
-            .view
-            .machines
-            .iter()
-            .filter(|(id, _)| **id != self.config.machine)
-            .map(|(_, machine)| machine.lease)
-            .collect();
-        let step = leases.len().div_ceil(Absence::CENSUS_SAMPLE).max(1);
-        let mut calls = BTreeSet::new();
-        for lease in leases.iter().step_by(step) {
-            self.names += 1;
-            let id = CallId { owner: Owner::Engine, seq: PROBES + self.names };
-            let request = Request::LeaseTimeToLive { id: *lease, keys: false };
-            out.push(EngineEffect::Store(StoreEffect::Call { id, request }));
-            calls.insert(id.seq);
-        }
-        self.absence.census_begins(now.mono, calls, leases.len());
-    }
-
     fn store(&mut self, now: Now, event: StoreEvent, out: &mut Vec<EngineEffect>) {
         match (event.owner(), event) {
             (Owner::Mirror, event) => self.mirror(now, MirrorInput::Store(event), out),
             (Owner::Election, event) => self.election(now, ElectionInput::Store(event), out),
             (Owner::Engine, StoreEvent::Answer { id, result }) => {
-                if let Some((_, sent)) = self.probe.take_if(|(seq, _)| *seq == id.seq) {
-                    if result.is_ok() {
-                        self.absence.read(sent, now.mono);
-                    } else {
-                        self.probe_after = now.mono + PROBE_PAUSE;
-                    }
-                } else if id.seq > PROBES {
-                    let left = match result.map(|response| response.body) {
-                        Ok(ResponseBody::LeaseTimeToLive(lease)) => u64::try_from(lease.ttl).ok(),
-                        _ => None,
-                    };
-                    self.absence.census_answered(id.seq, left.map(Duration::from_secs));
-                } else {
-                    let wrote = self.leader.as_ref().is_some_and(Leader::is_writing_brake);
-                    self.with_leader(now, out, |leader, ground, wishes| {
-                        leader.answered(ground.now, id.seq, result, wishes);
-                    });
-                    if wrote && !self.leader.as_ref().is_some_and(Leader::is_writing_brake) {
-                        // A person may have released the brake while it was being written.
-                        let found = self.view.brake.clone();
-                        self.absence.brake_found(now, found.as_ref());
-                    }
+                if self.question_answered(now, id.seq, &result) {
+                    return;
+                }
+                let wrote = self.leader.as_ref().is_some_and(Leader::is_writing_brake);
+                self.with_leader(now, out, |leader, ground, wishes| {
+                    leader.answered(ground.now, id.seq, result, wishes);
+                });
+                if wrote && !self.leader.as_ref().is_some_and(Leader::is_writing_brake) {
+                    // A person may have released the brake while it was being written.
+                    let found = self.view.brake.clone();
+                    self.absence.brake_found(now, found.as_ref());
                 }
             }
             _ => {}
         }
     }
 }
-
-/// After a probe that failed.
-const PROBE_PAUSE: Duration = Duration::from_millis(200);
-
-/// Probes are named apart from a leader's calls.
-const PROBES: u64 = 1 << 62;
 
 fn new_mirror(config: &EngineConfig) -> Mirror {
     Mirror::new(MirrorConfig::prefix(config.layout.root().to_owned(), Owner::Mirror, config.seed.wrapping_add(1)))
