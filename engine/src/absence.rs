@@ -16,7 +16,7 @@ use fleet_units::MachineId;
 
 use census::Census;
 
-use crate::leader::Lost;
+use crate::stop_bound::Lost;
 
 /// While others are doubtful they are counted again this often in a lease.
 const RECOUNT: u32 = 20;

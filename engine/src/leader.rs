@@ -31,8 +31,6 @@ use crate::placement::{Cluster, MachineFacts, MachinePlan};
 use crate::report::Report;
 use facts::Digests;
 use failures::Failures;
-pub(crate) use fences::Lost;
-pub use fences::{fence_wait, stop_bound};
 use notes::Notes;
 pub use outlook::{Outlook, Texts, Touched, Wanted};
 use retention::Retention;

@@ -14,11 +14,13 @@ pub mod placement;
 mod report;
 mod shell;
 mod snapshot;
+mod stop_bound;
 
 pub use counts::EngineCounts;
 pub use engine::{Engine, EngineConfig, EngineEffect, EngineEvent, EngineStatus};
-pub use leader::{Outlook, Texts, Touched, Wanted, fence_wait, stop_bound};
+pub use leader::{Outlook, Texts, Touched, Wanted};
 pub use offline::{Offline, OfflineMachine, OfflineUnit};
 pub use report::{Level, Report};
 pub use shell::{EngineHandle, spawn, spawn_with_timeout};
 pub use snapshot::{Snapshot, SnapshotError, Stored};
+pub use stop_bound::{fence_wait, stop_bound};

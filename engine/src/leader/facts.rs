@@ -8,8 +8,8 @@ use fleet_registry::record::{self as registry, ContentKey, ContentRecord, Machin
 use fleet_registry::{Key, View};
 use fleet_units::{MachineId, Requirements, UnitFile, UnitName, UnitOption};
 
-use super::fences;
 use crate::placement::{Capacity, MachineFacts, Presence, UnitSpec};
+use crate::stop_bound::stop_bound;
 
 /// The section that placement reads.
 const SECTION: &str = "X-Fleet";
@@ -58,7 +58,7 @@ impl Digests {
     /// A text came.
     pub(crate) fn insert(&mut self, key: ContentKey, content: &ContentRecord) {
         let files = parse(content);
-        if let Some(bound) = files.as_deref().ok().and_then(fences::stop_bound) {
+        if let Some(bound) = files.as_deref().ok().and_then(stop_bound) {
             self.stop_bounds.insert(key.clone(), bound);
         }
         let section = files.and_then(|files| digest(&files));
