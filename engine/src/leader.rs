@@ -18,6 +18,7 @@ mod sweeper;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use fleet_registry::planted::{self, Fault};
@@ -66,7 +67,7 @@ pub(crate) enum Wish {
 /// there.
 #[derive(Debug, Clone)]
 struct Stored {
-    record: ScheduleRecord,
+    record: Arc<ScheduleRecord>,
     revision: i64,
 }
 
@@ -187,7 +188,8 @@ impl Leader {
         for (id, found) in &view.schedules {
             let newer = self.stored.get(id).is_none_or(|stored| stored.revision < found.mod_revision);
             if newer {
-                self.stored.insert(id.clone(), Stored { record: found.value.clone(), revision: found.mod_revision });
+                self.stored
+                    .insert(id.clone(), Stored { record: Arc::clone(&found.value), revision: found.mod_revision });
             }
         }
         let known: Vec<MachineFacts> =
@@ -252,7 +254,7 @@ impl Leader {
             self.awaits_registry = true;
             return;
         }
-        let schedules = self.stored.values().map(|stored| &stored.record);
+        let schedules = self.stored.values().map(|stored| &*stored.record);
         if let Some(txn) = self.sweeper.sweep(ground.now.mono, ground.view, schedules, self.fence) {
             let call = self.call(Request::Txn(txn), wishes);
             self.sweeper.sent(call);
@@ -295,7 +297,7 @@ impl Leader {
     /// The write that makes the registry say what is planned; none if it does already.
     fn plan_write(&mut self, ground: Ground<'_>, plan: MachinePlan) -> Option<Write> {
         let stored = self.stored.get(&plan.id);
-        let (replaces, old) = stored.map_or((0, None), |stored| (stored.revision, Some(&stored.record)));
+        let (replaces, old) = stored.map_or((0, None), |stored| (stored.revision, Some(&*stored.record)));
         let machine = ground.view.machines.get(&plan.id);
         let seen = machine.map_or(0, |machine| machine.value.schedule_seen);
         let acknowledged = ground.view.applied.get(&plan.id).map_or(0, |applied| applied.value.generation);

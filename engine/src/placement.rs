@@ -31,12 +31,13 @@ mod rejection;
 mod remedy;
 mod resources;
 mod slots;
+mod small;
 mod spread;
 mod ties;
 mod unit;
 mod what_if;
 
-pub use choice::{Candidate, Choice, Compared, SpreadCount};
+pub use choice::{Choice, Compared, Difference, SpreadBetween};
 pub use cluster::{Cluster, MAX_UNITS};
 pub use decision::{Blocker, Decision, Departure, Invalid, Outcome};
 pub use explain::{Alike, Explanation, Verdict};

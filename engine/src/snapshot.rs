@@ -90,7 +90,8 @@ impl Snapshot {
             all.record(&Key::Operator(id.clone()), found);
         }
         for (id, found) in &view.schedules {
-            all.record(&Key::Schedule(id.clone()), found);
+            let value = serde_json::to_value(&*found.value).unwrap_or_default();
+            all.put(&Key::Schedule(id.clone()), found.create_revision, found.mod_revision, value);
         }
         for (id, found) in &view.applied {
             all.record(&Key::Applied(id.clone()), found);

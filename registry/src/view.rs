@@ -46,8 +46,8 @@ pub struct View {
     pub machines: BTreeMap<MachineId, Versioned<MachineRecord>>,
     /// `operator/`
     pub operators: BTreeMap<MachineId, Versioned<OperatorRecord>>,
-    /// `schedule/`
-    pub schedules: BTreeMap<MachineId, Versioned<ScheduleRecord>>,
+    /// `schedule/`; shared, since a leader holds them too.
+    pub schedules: BTreeMap<MachineId, Versioned<Arc<ScheduleRecord>>>,
     /// `applied/`
     pub applied: BTreeMap<MachineId, Versioned<AppliedRecord>>,
     /// `states/`, by unit first; a unit without states has no entry.
@@ -111,7 +111,7 @@ pub enum Change {
         /// Whose.
         id: MachineId,
         /// What was there before.
-        old: Option<Versioned<ScheduleRecord>>,
+        old: Option<Versioned<Arc<ScheduleRecord>>>,
     },
     /// A machine acknowledged a generation.
     Applied {
@@ -260,9 +260,9 @@ impl View {
                 Change::Operator { id }
             }
             Key::Schedule(id) => {
-                let mut new = decode(kv)?;
-                self.share_schedule(&mut new.value);
-                let old = self.schedules.insert(id.clone(), new);
+                let mut new = ScheduleRecord::decode(&kv.value)?;
+                self.share_schedule(&mut new);
+                let old = self.schedules.insert(id.clone(), versioned(Arc::new(new), kv));
                 Change::Schedule { id, old }
             }
             Key::Applied(id) => {

@@ -1,5 +1,7 @@
 //! What changed in the registry, as a leader takes it in.
 
+use std::sync::Arc;
+
 use fleet_registry::Key;
 use fleet_registry::record::BrakeRecord;
 use fleet_units::{MachineId, UnitName};
@@ -94,13 +96,21 @@ impl Leader {
             }
             return self.start_over(format!("the schedule of {} was deleted", id.short()), wishes);
         };
-        let stored = self.stored.get(id).map_or(0, |stored| stored.revision);
-        if found.mod_revision <= stored || self.cluster.is_none() {
+        // It is kept once, whichever comes first: this, or the answer to the write.
+        let stored = self.stored.get_mut(id);
+        if let Some(stored) = stored.filter(|stored| found.mod_revision <= stored.revision) {
+            if found.mod_revision == stored.revision && found.value == stored.record {
+                stored.record = Arc::clone(&found.value);
+            }
             return;
         }
-        let mut under_way = self.writer.in_flight.values().flat_map(|batch| &batch.writes);
-        if !under_way.any(|write| write.machine == *id && write.record == found.value) {
-            self.start_over(format!("the schedule of {} was written by another", id.short()), wishes);
+        if self.cluster.is_none() {
+            return;
+        }
+        let mut under_way = self.writer.in_flight.values_mut().flat_map(|batch| &mut batch.writes);
+        match under_way.find(|write| write.machine == *id && write.record == found.value) {
+            Some(write) => write.record = Arc::clone(&found.value),
+            None => self.start_over(format!("the schedule of {} was written by another", id.short()), wishes),
         }
     }
 

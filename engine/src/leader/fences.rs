@@ -24,7 +24,7 @@ fn fencing(
 ) -> (BTreeMap<UnitName, Duration>, Option<Mono>) {
     let mut fencing = BTreeMap::new();
     let mut next: Option<Mono> = None;
-    let Some(schedule) = view.schedules.get(id).map(|schedule| &schedule.value) else { return (fencing, next) };
+    let Some(schedule) = view.schedules.get(id).map(|schedule| &*schedule.value) else { return (fencing, next) };
     let names: BTreeSet<&UnitName> = schedule.units.keys().chain(schedule.leaving.keys()).collect();
     for name in names {
         let given = schedule.units.get(name).map(|assignment| &assignment.content);

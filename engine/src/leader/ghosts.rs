@@ -68,7 +68,7 @@ impl Leader {
                     _ => drop(self.await_gone.insert(write.machine.clone())),
                 },
                 (None, Some(write)) => {
-                    let old = self.stored.get(&write.machine).map(|stored| stored.record.clone());
+                    let old = self.stored.get(&write.machine).map(|stored| ScheduleRecord::clone(&stored.record));
                     let empty = || ScheduleRecord {
                         v: FORMAT,
                         generation: 0,

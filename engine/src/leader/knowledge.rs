@@ -84,7 +84,7 @@ fn load(cluster: &mut Cluster, view: &View, stored: &BTreeMap<MachineId, Stored>
     let listed: BTreeSet<&UnitName> =
         stored.iter().filter(|(id, _)| sound(id)).flat_map(|(_, stored)| stored.record.units.keys()).collect();
     for id in machines(view) {
-        let last = stored.get(&id).map(|stored| &stored.record);
+        let last = stored.get(&id).map(|stored| &*stored.record);
         let given = last.into_iter().flat_map(|record| record.units.keys());
         let leaving = last.into_iter().flat_map(|record| &record.leaving).map(|(name, &generation)| (name, generation));
         let leaving = leaving.filter(|_| !planted::is(Fault::LeavingForgotten));

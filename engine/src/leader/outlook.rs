@@ -115,7 +115,7 @@ impl Outlook {
             }
         }
         let stored = view.schedules.iter().map(|(id, found)| {
-            let stored = Stored { record: found.value.clone(), revision: found.mod_revision };
+            let stored = Stored { record: Arc::clone(&found.value), revision: found.mod_revision };
             (id.clone(), stored)
         });
         let stored: BTreeMap<MachineId, Stored> = stored.collect();
@@ -166,7 +166,7 @@ impl Outlook {
             return self.cluster.remove_machine(id);
         }
         self.cluster.set_machine(facts::machine(view, id, None));
-        let record = view.schedules.get(id).map(|schedule| &schedule.value);
+        let record = view.schedules.get(id).map(|schedule| &*schedule.value);
         let units = record.into_iter().flat_map(|record| record.units.keys()).collect();
         let leaving = record.into_iter().flat_map(|record| &record.leaving);
         self.cluster.replace_schedule(id, &units, &leaving.map(|(name, &generation)| (name, generation)).collect());

@@ -5,6 +5,7 @@
 //! others, or in the same transaction, so that no unit is ever listed twice.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use fleet_registry::planted::{self, Fault};
@@ -29,7 +30,7 @@ const MAX_IN_FLIGHT: usize = 16;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Write {
     pub(crate) machine: MachineId,
-    pub(crate) record: ScheduleRecord,
+    pub(crate) record: Arc<ScheduleRecord>,
     /// The same, as it is written.
     pub(crate) value: Bytes,
     /// Mod revision of the value that it replaces; 0 where there is none.
@@ -44,7 +45,7 @@ impl Write {
     /// A schedule that is to stand in the place of what has this mod revision.
     pub(crate) fn new(machine: MachineId, record: ScheduleRecord, replaces: i64) -> Self {
         let value = record.encode();
-        Self { machine, record, value, replaces, absent: BTreeSet::new(), takes_from_lost: false }
+        Self { machine, record: Arc::new(record), value, replaces, absent: BTreeSet::new(), takes_from_lost: false }
     }
 }
 

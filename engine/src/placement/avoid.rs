@@ -10,24 +10,24 @@ impl Cluster {
     /// Tells which machine a unit is to keep away from; none for any.
     pub fn set_avoided(&mut self, name: &UnitName, machine: Option<MachineId>) {
         let Some(unit) = self.units.find(name.as_str()) else { return };
-        if self.units[unit].avoids == machine {
+        if self.units[unit].rare.avoids == machine {
             return;
         }
-        self.units[unit].avoids = machine;
+        self.units[unit].rare.avoids = machine;
         self.note_leaving(unit);
         self.touch(unit);
     }
 
     /// Whether a unit is to leave this machine because it was asked to.
     pub(super) fn leaves_when_asked(&self, unit: UnitIx, machine: MachineIx) -> bool {
-        let asked = self.units[unit].avoids.as_ref() == Some(&self.machines[machine].facts.id);
+        let asked = self.units[unit].rare.avoids.as_ref() == Some(&self.machines[machine].facts.id);
         asked && self.has_alternative(unit, machine)
     }
 
     /// A unit that is to leave its machine once another can take it is looked at again whenever one may.
     pub(super) fn note_leaving(&mut self, unit: UnitIx) {
         let entry = &self.units[unit];
-        if entry.failures.leaves || entry.avoids.is_some() {
+        if entry.rare.failures.leaves || entry.rare.avoids.is_some() {
             self.failing.insert(unit);
         } else {
             self.failing.remove(&unit);

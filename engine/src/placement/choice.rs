@@ -6,40 +6,88 @@ use std::sync::Arc;
 use fleet_units::{MachineId, UnitName};
 
 /// How many units of a group are on machines of one value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SpreadCount {
+#[derive(Debug)]
+pub(super) struct SpreadCount {
     /// The key that `SpreadBy=` names.
-    pub key: Arc<str>,
+    pub(super) key: Arc<str>,
     /// The machine's value of it, if it has one.
-    pub value: Option<Arc<str>>,
+    pub(super) value: Option<Arc<str>>,
     /// How many units were there.
-    pub units: u32,
+    pub(super) units: u32,
 }
 
 /// What counts for a machine that can take a unit, in the order in which it counts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
+#[derive(Debug)]
+pub(super) struct Candidate {
     /// Which.
-    pub machine: MachineId,
+    pub(super) machine: MachineId,
     /// How the unit's group is spread, where it is.
-    pub spread: Option<SpreadCount>,
+    pub(super) spread: Option<SpreadCount>,
     /// What is wrong with it by `PreferMetadata=`.
-    pub unmet: Vec<String>,
+    pub(super) unmet: Vec<String>,
     /// How much of it is used in millionths, where the unit asks for resources.
-    pub share: Option<u32>,
+    pub(super) share: Option<u32>,
     /// How many units it had.
-    pub load: u32,
+    pub(super) load: u32,
     /// Whether it carries the registry: last among equals.
-    pub carries_registry: bool,
+    pub(super) carries_registry: bool,
 }
 
-/// Two machines of which one comes before the other.
+/// Why a machine comes before another that could take a unit too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compared {
-    /// The chosen one.
-    pub chosen: Candidate,
-    /// Who would have been next.
-    pub runner_up: Candidate,
+    /// The other, which would have been next.
+    pub runner_up: MachineId,
+    /// The first that tells them apart.
+    pub by: Difference,
+}
+
+/// What tells two machines apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Difference {
+    /// The unit's group is spread.
+    Spread(Box<SpreadBetween>),
+    /// The other does not meet these of the unit's preferences.
+    Unmet(Box<[String]>),
+    /// Less of it is used; in millionths.
+    Share {
+        /// Of the chosen one.
+        here: u32,
+        /// Of the other.
+        there: u32,
+    },
+    /// It has fewer units.
+    Load {
+        /// The chosen one.
+        here: u32,
+        /// The other.
+        there: u32,
+    },
+    /// The other carries the registry.
+    CarriesRegistry {
+        /// How many units each of them has.
+        load: u32,
+    },
+    /// Its id comes first.
+    Id {
+        /// How many units each of them has.
+        load: u32,
+    },
+}
+
+/// How many units of a group were on machines of either value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpreadBetween {
+    /// The key that `SpreadBy=` names.
+    pub key: Arc<str>,
+    /// The chosen machine's value of it.
+    pub value: Arc<str>,
+    /// How many units were there.
+    pub units: u32,
+    /// The other's, if it has one.
+    pub other: Option<Arc<str>>,
+    /// How many units were there.
+    pub others: u32,
 }
 
 /// Why a machine was chosen.
@@ -47,7 +95,7 @@ pub struct Compared {
 pub enum Choice {
     /// No other can take the unit.
     Only,
-    /// It comes before another in the order.
+    /// It comes before another in the order: why.
     Before(Arc<Compared>),
     /// The units that it must be with are there.
     Beside {
@@ -76,41 +124,56 @@ pub enum Choice {
 
 impl Choice {
     pub(super) fn before(chosen: Candidate, runner_up: Candidate) -> Self {
-        Self::Before(Arc::new(Compared { chosen, runner_up }))
+        let by = Difference::between(chosen, &runner_up);
+        Self::Before(Arc::new(Compared { runner_up: runner_up.machine, by }))
     }
 }
 
-/// The first that tells them apart.
-impl fmt::Display for Compared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (chosen, next) = (&self.chosen, &self.runner_up);
-        let other = next.machine.short();
-        if let (Some(here), Some(there)) = (&chosen.spread, &next.spread)
+impl Difference {
+    /// The first that tells them apart: nothing else is kept of them.
+    fn between(chosen: Candidate, next: &Candidate) -> Self {
+        if let (Some(here), Some(there)) = (chosen.spread, &next.spread)
             && (here.units, here.value.is_none()) != (there.units, there.value.is_none())
-            && let Some(value) = &here.value
+            && let Some(value) = here.value
         {
-            write!(f, "spread over {}: {} in {value}, ", here.key, here.units)?;
-            return match &there.value {
-                Some(value) => write!(f, "{} in {value} ({other})", there.units),
-                None => write!(f, "{other} has no {}", there.key),
-            };
+            let (units, other, others) = (here.units, there.value.clone(), there.units);
+            return Self::Spread(Box::new(SpreadBetween { key: here.key, value, units, other, others }));
         }
         if chosen.unmet.len() != next.unmet.len() {
-            let only: Vec<&str> =
-                next.unmet.iter().filter(|what| !chosen.unmet.contains(what)).map(String::as_str).collect();
-            return write!(f, "preferred: {other} {}", only.join(" and "));
+            return Self::Unmet(next.unmet.iter().filter(|what| !chosen.unmet.contains(what)).cloned().collect());
         }
-        if let (Some(share), Some(more)) = (chosen.share, next.share)
-            && share != more
-        {
-            return write!(f, "least used ({}, {other} is at {})", percent(share), percent(more));
+        let load = chosen.load;
+        match (chosen.share, next.share) {
+            (Some(here), Some(there)) if here != there => Self::Share { here, there },
+            _ if next.load > load => Self::Load { here: load, there: next.load },
+            _ if next.carries_registry && !chosen.carries_registry => Self::CarriesRegistry { load },
+            _ => Self::Id { load },
         }
-        if next.load > chosen.load {
-            return write!(f, "least loaded ({}, {other} has {})", units(chosen.load), next.load);
+    }
+}
+
+impl fmt::Display for Compared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let other = self.runner_up.short();
+        match &self.by {
+            Difference::Spread(spread) => {
+                let SpreadBetween { key, value, units, other: theirs, others } = &**spread;
+                write!(f, "spread over {key}: {units} in {value}, ")?;
+                match theirs {
+                    Some(value) => write!(f, "{others} in {value} ({other})"),
+                    None => write!(f, "{other} has no {key}"),
+                }
+            }
+            Difference::Unmet(what) => write!(f, "preferred: {other} {}", what.join(" and ")),
+            Difference::Share { here, there } => {
+                write!(f, "least used ({}, {other} is at {})", percent(*here), percent(*there))
+            }
+            Difference::Load { here, there } => write!(f, "least loaded ({}, {other} has {there})", units(*here)),
+            Difference::CarriesRegistry { load } => {
+                write!(f, "as loaded as {other} ({}), which carries the registry", units(*load))
+            }
+            Difference::Id { load } => write!(f, "as loaded as {other} ({}), first by id", units(*load)),
         }
-        write!(f, "as loaded as {other} ({}), ", units(chosen.load))?;
-        let behind = next.carries_registry && !chosen.carries_registry;
-        f.write_str(if behind { "which carries the registry" } else { "first by id" })
     }
 }
 

@@ -11,11 +11,12 @@ use fleet_units::{DesiredState, MachineId, Requirements, UnitName};
 use super::decision::{Departure, Outcome};
 use super::facts::{MachineFacts, Presence, UnitSpec};
 use super::failures::Failures;
-use super::machine::Machine;
+use super::machine::Machines;
 use super::order::Orders;
 use super::patterns::Patterns;
 use super::preempt::Claims;
 use super::slots::{GroupIx, MachineIx, Slots, UnitIx};
+use super::small::Small;
 use super::spread::Group;
 use super::ties::Ties;
 use super::unit::Unit;
@@ -26,8 +27,8 @@ pub const MAX_UNITS: usize = fleet_registry::record::ScheduleRecord::MAX_UNITS;
 /// The state that placement decides over, and decides into: it is ahead of the registry by what is being written.
 #[derive(Debug, Clone, Default)]
 pub struct Cluster {
-    pub(super) units: Slots<UnitIx, Unit>,
-    pub(super) machines: Slots<MachineIx, Machine>,
+    pub(super) units: Slots<UnitIx, Unit, UnitName>,
+    pub(super) machines: Machines,
     pub(super) orders: Orders,
     pub(super) groups: Slots<GroupIx, Group>,
     pub(super) conflicts: Patterns,
@@ -136,8 +137,10 @@ impl Cluster {
         };
         for unit in units {
             self.unlist(unit, machine);
-            self.units[unit].launched.remove(&machine);
-            self.units[unit].waits_on.remove(&machine);
+            if let Some(known) = self.units[unit].rare.known() {
+                known.launched.remove(&machine);
+                known.waits_on.remove(&machine);
+            }
             self.launched_before.remove(&(unit, machine));
             self.dirty.insert(unit);
         }
@@ -148,7 +151,7 @@ impl Cluster {
         self.changed.remove(&machine);
         self.relies_on_loss.remove(&machine);
         for claimant in self.claims.remove(&machine).unwrap_or_default().into_keys() {
-            self.units[claimant].claims.remove(&machine);
+            self.units[claimant].rare.claims.remove(&machine);
         }
         self.dirty_globals.retain(|&(_, m)| m != machine);
         self.orders.remove_values(machine, &self.machines[machine].facts);
@@ -183,12 +186,14 @@ impl Cluster {
             self.not_yet_launched.insert(unit);
         }
         if !same || !launches {
-            entry.launched.clear();
+            if let Some(known) = entry.rare.known() {
+                known.launched = Small::Empty;
+            }
         } else if launched && !ordered && entry.orders_its_start() && !self.not_yet_launched.contains(&unit) {
             // What runs stays launched, though it is to be started after others from now on.
-            entry.launched = places.difference(&entry.waits_on).copied().collect();
+            entry.rare.launched = places.iter().filter(|at| !entry.rare.waits_on.contains(at)).copied().collect();
         }
-        self.changed.extend(places);
+        self.changed.extend(&places);
         self.touch(unit);
     }
 
@@ -212,8 +217,10 @@ impl Cluster {
         let Some(unit) = self.units.find(name.as_str()) else { return };
         self.drop_requirements(unit);
         self.units[unit].spec = None;
-        self.units[unit].failures = Failures::default();
-        self.units[unit].avoids = None;
+        if let Some(known) = self.units[unit].rare.known() {
+            known.failures = Failures::NONE;
+            known.avoids = None;
+        }
         self.failing.remove(&unit);
         self.touch(unit);
     }

@@ -45,7 +45,7 @@ impl Cluster {
 
     /// A unit with `Replaces=` came to a machine: those it names there are to be decided about.
     pub(super) fn drive_away(&mut self, unit: UnitIx, machine: MachineIx) {
-        for &pattern in &self.units[unit].replaces.own {
+        for &pattern in &self.units[unit].rare.replaces.own {
             let here = |other: &UnitIx| self.machines[machine].units.contains(other);
             self.dirty.extend(self.replaces.matches(pattern).iter().copied().filter(here));
         }
@@ -55,7 +55,7 @@ impl Cluster {
     /// that machine.
     pub(super) fn shut_out(&mut self, unit: UnitIx) {
         let came = &self.units[unit];
-        if !came.conflicts.own.is_empty() || !came.conflicts.matching.is_empty() || !came.replaces.own.is_empty() {
+        if !came.conflicts.own.is_empty() || !came.conflicts.matching.is_empty() || !came.rare.replaces.own.is_empty() {
             let touches = |other: &UnitIx| *other != unit && self.cannot_be_beside(*other, unit);
             let hoping = if self.is_small() { &self.pending } else { &self.waiting };
             let hoping: Vec<UnitIx> = hoping.iter().copied().filter(touches).collect();
@@ -78,7 +78,7 @@ impl Cluster {
     /// Whether a unit may have to keep away from where another is.
     pub(super) fn cannot_be_beside(&self, unit: UnitIx, other: UnitIx) -> bool {
         let (unit, other) = (&self.units[unit], &self.units[other]);
-        unit.conflicts.touches(&other.conflicts) || other.replaces.points_at(&unit.replaces)
+        unit.conflicts.touches(&other.conflicts) || other.rare.replaces.points_at(&unit.rare.replaces)
     }
 
     /// A unit is gone from a machine: whoever it kept away may go there now.

@@ -132,7 +132,7 @@ impl Cluster {
             copy.dirty_globals.clear();
             copy.pass();
             explanation.outcome = copy.units[unit].outcome.clone();
-            explanation.held = copy.units[unit].hold.clone();
+            explanation.held = copy.units[unit].rare.hold.clone();
             explanation.remedy = copy.remedy(unit, &explanation.outcome);
             return Some((explanation, BTreeSet::new()));
         }
@@ -185,7 +185,7 @@ impl Cluster {
         });
         let verdicts = verdicts.collect();
         let entry = &self.units[unit];
-        let (outcome, held, places) = (entry.outcome.clone(), entry.hold.clone(), self.places(&entry.name));
+        let (outcome, held, places) = (entry.outcome.clone(), entry.rare.hold.clone(), self.places(&entry.name));
         Explanation { outcome, held, places, anew: self.anew(unit), verdicts, remedy: None }
     }
 

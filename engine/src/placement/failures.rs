@@ -19,21 +19,26 @@ pub struct Failures {
     pub leaves: bool,
 }
 
+impl Failures {
+    /// Nowhere.
+    pub(super) const NONE: Self = Self { machines: Vec::new(), leaves: false };
+}
+
 impl Cluster {
     /// Tells where a unit failed, and whether it is to leave.
     pub fn set_failures(&mut self, name: &UnitName, failures: Failures) {
         let Some(unit) = self.units.find(name.as_str()) else { return };
-        if self.units[unit].failures == failures {
+        if self.units[unit].rare.failures == failures {
             return;
         }
         self.touch(unit);
-        self.units[unit].failures = failures;
+        self.units[unit].rare.failures = failures;
         self.note_leaving(unit);
     }
 
     /// Whether a unit is to leave this machine for having failed there.
     pub(super) fn leaves_for_failing(&self, unit: UnitIx, machine: MachineIx) -> bool {
-        let failures = &self.units[unit].failures;
+        let failures = &self.units[unit].rare.failures;
         let last = || failures.machines.last() == Some(&self.machines[machine].facts.id);
         failures.leaves && last() && self.has_alternative(unit, machine)
     }
@@ -50,16 +55,16 @@ impl Cluster {
     /// How lately one of these failed on a machine, or was asked to leave it: 0 where none did or was.
     pub(super) fn failed_lately(&self, members: &[UnitIx], machine: MachineIx) -> usize {
         let id = &self.machines[machine].facts.id;
-        let rank = |unit: &UnitIx| self.units[*unit].failures.machines.iter().position(|at| at == id);
+        let rank = |unit: &UnitIx| self.units[*unit].rare.failures.machines.iter().position(|at| at == id);
         let failed = members.iter().filter_map(rank).map(|at| at + 1).max().unwrap_or(0);
-        let asked = members.iter().any(|&unit| self.units[unit].avoids.as_ref() == Some(id));
+        let asked = members.iter().any(|&unit| self.units[unit].rare.avoids.as_ref() == Some(id));
         failed.max(usize::from(asked))
     }
 
     /// The best machine for units of which some have failed, or are to keep away from one; none where none is.
     pub(super) fn find_after_failures(&mut self, members: &[UnitIx]) -> Option<Option<(MachineIx, Choice)>> {
-        let failed = members.iter().copied().find(|unit| !self.units[*unit].failures.machines.is_empty());
-        let avoided = members.iter().find_map(|unit| self.units[*unit].avoids.clone());
+        let failed = members.iter().copied().find(|unit| !self.units[*unit].rare.failures.machines.is_empty());
+        let avoided = members.iter().find_map(|unit| self.units[*unit].rare.avoids.clone());
         if failed.is_none() && avoided.is_none() {
             return None;
         }
@@ -71,7 +76,9 @@ impl Cluster {
         self.end_walk(walk, members);
         Some(best.map(|machine| {
             let why = match (self.failed_lately(members, machine), failed, avoided) {
-                (0, Some(failed), _) => Choice::NotFailed { elsewhere: self.units[failed].failures.machines.clone() },
+                (0, Some(failed), _) => {
+                    Choice::NotFailed { elsewhere: self.units[failed].rare.failures.machines.clone() }
+                }
                 (0, None, Some(from)) => Choice::AskedAway { from },
                 (_, Some(_), _) => Choice::FailedLongestAgo,
                 (_, None, _) => Choice::Only,

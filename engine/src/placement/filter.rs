@@ -93,9 +93,8 @@ impl Cluster {
         let this = &self.units[unit];
         let here = entry.units.contains(&unit);
         let others = |count: Option<&u32>, itself: bool| count.copied().unwrap_or(0) > u32::from(here && itself);
-        let matches =
-            |p: &PatternIx| others(entry.conflict_matches.get(p), this.conflicts.matching.binary_search(p).is_ok());
-        let holds = |p: &PatternIx| others(entry.conflict_holders.get(p), this.conflicts.own.binary_search(p).is_ok());
+        let matches = |p: &PatternIx| others(entry.conflict_matches.get(p), this.conflicts.matching.contains(p));
+        let holds = |p: &PatternIx| others(entry.conflict_holders.get(p), this.conflicts.own.contains(p));
         this.conflicts.own.iter().any(matches) || this.conflicts.matching.iter().any(holds)
     }
 
@@ -104,7 +103,7 @@ impl Cluster {
     fn replacer_on(&self, unit: UnitIx, machine: MachineIx) -> Option<UnitIx> {
         let entry = &self.machines[machine];
         let this = &self.units[unit];
-        if this.is_global() || !this.replaces.matching.iter().any(|p| entry.replacers.contains_key(p)) {
+        if this.is_global() || !this.rare.replaces.matching.iter().any(|p| entry.replacers.contains_key(p)) {
             return None;
         }
         self.first_by_name(entry.units.iter().copied().filter(|other| self.drives_away(*other, unit)))
@@ -114,7 +113,7 @@ impl Cluster {
     pub(super) fn drives_away(&self, by: UnitIx, unit: UnitIx) -> bool {
         by != unit
             && !self.units[unit].is_global()
-            && self.units[by].replaces.points_at(&self.units[unit].replaces)
+            && self.units[by].rare.replaces.points_at(&self.units[unit].rare.replaces)
             && !self.replaces_transitively(unit, by)
     }
 
@@ -123,7 +122,7 @@ impl Cluster {
         let mut seen = BTreeSet::from([from]);
         let mut stack = vec![from];
         while let Some(unit) = stack.pop() {
-            for &pattern in &self.units[unit].replaces.own {
+            for &pattern in &self.units[unit].rare.replaces.own {
                 for &next in self.replaces.matches(pattern) {
                     if next == to {
                         return true;

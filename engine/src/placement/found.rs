@@ -16,10 +16,10 @@ impl Cluster {
     /// Tells which machines hold a unit, in its very text, without having been given it.
     pub fn set_found(&mut self, name: &UnitName, machines: BTreeSet<MachineId>) {
         let Some(unit) = self.units.find(name.as_str()) else { return };
-        if self.units[unit].found == machines {
+        if self.units[unit].rare.found == machines {
             return;
         }
-        self.units[unit].found = machines;
+        self.units[unit].rare.found = machines;
         if self.units[unit].places.is_empty() {
             self.touch(unit);
         }
@@ -27,7 +27,7 @@ impl Cluster {
 
     /// The machines that are present and hold one of these.
     fn finders<'a>(&'a self, members: &'a [UnitIx]) -> impl Iterator<Item = MachineIx> + 'a {
-        let found = members.iter().flat_map(|&unit| &self.units[unit].found);
+        let found = members.iter().flat_map(|&unit| &self.units[unit].rare.found);
         let present = |machine: &MachineIx| self.machines[*machine].facts.presence == Presence::Present;
         found.filter_map(|id| self.machines.find(id.as_str())).filter(present)
     }

@@ -169,7 +169,7 @@ impl Cluster {
             }
         }
         // Nobody can be beside a unit that drives it away: where that follows it, that is the one that makes no sense.
-        for &by in group.iter().filter(|unit| !self.units[**unit].replaces.own.is_empty()) {
+        for &by in group.iter().filter(|unit| !self.units[**unit].rare.replaces.own.is_empty()) {
             for &unit in group.iter().filter(|unit| self.drives_away(by, **unit)) {
                 let (loser, why) = if self.follows(by, unit, group) {
                     (by, Invalid::ReplacesPeer { peer: self.units[unit].name.clone() })

@@ -14,9 +14,10 @@ use super::cluster::Cluster;
 use super::facts::Presence;
 use super::graph::Cycle;
 use super::slots::{MachineIx, UnitIx};
+use super::small::Small;
 
 /// What a machine says of a unit that it was told to launch, as it is now: this text, after the last restart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Activity {
     /// It runs, or has finished well.
     Active,
@@ -99,9 +100,9 @@ impl fmt::Display for Hold {
 
 impl Cluster {
     /// Tells on which machines a unit is active, or has failed; those that say neither are left out.
-    pub fn set_activity(&mut self, name: &UnitName, mut activity: Vec<(MachineId, Activity)>) {
+    pub fn set_activity(&mut self, name: &UnitName, activity: Vec<(MachineId, Activity)>) {
         let Some(unit) = self.units.find(name.as_str()) else { return };
-        activity.sort_by(|a, b| a.0.cmp(&b.0));
+        let activity = Small::from(activity);
         if self.units[unit].activity != activity {
             self.units[unit].activity = activity;
             self.touch_starts_after(unit);
@@ -115,7 +116,7 @@ impl Cluster {
             let Some(unit) = self.units.find(name.as_str()) else { continue };
             let entry = &mut self.units[unit];
             if entry.orders_its_start() && entry.spec.as_ref().is_some_and(|spec| spec.uid == uid) {
-                entry.launched.insert(machine);
+                entry.rare.launched.insert(machine);
             }
         }
     }
@@ -123,12 +124,12 @@ impl Cluster {
     /// Why a unit that has a machine is not started there.
     #[must_use]
     pub fn hold(&self, name: &UnitName) -> Option<&Hold> {
-        self.units.find(name.as_str()).and_then(|unit| self.units[unit].hold.as_ref())
+        self.units.find(name.as_str()).and_then(|unit| self.units[unit].rare.hold.as_ref())
     }
 
     /// Something changed about a unit: its start, and those that wait for it, are to be looked at.
     pub(super) fn touch_starts(&mut self, unit: UnitIx) {
-        if self.units[unit].orders_its_start() || self.units[unit].hold.is_some() {
+        if self.units[unit].orders_its_start() || self.units[unit].rare.hold.is_some() {
             self.starts_dirty.insert(unit);
         }
         self.touch_starts_after(unit);
@@ -153,16 +154,16 @@ impl Cluster {
     pub(super) fn settle_starts(&mut self, mut seen: impl FnMut(&Self, UnitIx)) {
         while let Some(unit) = self.starts_dirty.pop_first() {
             seen(self, unit);
-            let before = self.units[unit].hold.clone();
+            let before = self.units[unit].rare.hold.clone();
             self.settle_start(unit);
             if let Some(circle) = self.circle_of(unit) {
                 let cycle = Cycle::new(circle.iter().map(|&member| self.units[member].name.clone()).collect());
                 for member in circle {
                     seen(self, member);
-                    self.units[member].hold = Some(Hold::Circle { cycle: cycle.clone() });
+                    self.units[member].rare.hold = Some(Hold::Circle { cycle: cycle.clone() });
                 }
             }
-            let after = &self.units[unit].hold;
+            let after = &self.units[unit].rare.hold;
             let is_circle = |hold: &Option<Hold>| matches!(hold, Some(Hold::Circle { .. }));
             if before.is_some() != after.is_some() || is_circle(&before) != is_circle(after) {
                 self.touch_starts_after(unit);
@@ -180,19 +181,25 @@ impl Cluster {
         let mut places: Vec<MachineIx> = Vec::new();
         if launches && entry.orders_its_start() {
             // What runs there already is taken over as it runs.
-            let runs =
-                |at: &MachineIx| entry.launched.contains(at) || entry.found.contains(&self.machines[*at].facts.id);
+            let runs = |at: &MachineIx| {
+                entry.rare.launched.contains(at) || entry.rare.found.contains(&self.machines[*at].facts.id)
+            };
             places.extend(entry.places.iter().filter(|at| !runs(at)));
             places.sort_by(|a, b| self.machines[*a].facts.id.cmp(&self.machines[*b].facts.id));
         }
         let held = places.into_iter().filter_map(|machine| Some((machine, self.hold_at(unit, machine)?)));
         let held: Vec<(MachineIx, (Hold, Option<UnitIx>))> = held.collect();
-        let waits = held.iter().map(|(machine, _)| *machine).collect();
         let entry = &mut self.units[unit];
-        let before = std::mem::replace(&mut entry.waits_on, waits);
-        self.changed.extend(before.symmetric_difference(&entry.waits_on));
+        if held.is_empty() && entry.rare.known().is_none() {
+            return;
+        }
+        let waits: Small<MachineIx> = held.iter().map(|(machine, _)| *machine).collect();
+        let before = std::mem::replace(&mut entry.rare.waits_on, waits);
+        let now = &entry.rare.waits_on;
+        self.changed
+            .extend(before.iter().filter(|at| !now.contains(at)).chain(now.iter().filter(|at| !before.contains(at))));
         let first = held.into_iter().next().map(|(_, first)| first);
-        (entry.hold, entry.waits_for) = match first {
+        (entry.rare.hold, entry.rare.waits_for) = match first {
             Some((hold, waits_for)) => (Some(hold), waits_for),
             None => (None, None),
         };
@@ -234,8 +241,7 @@ impl Cluster {
         judged.sort_by(|a, b| self.machines[*a].facts.id.cmp(&self.machines[*b].facts.id));
         let says = |at: &MachineIx, what: Activity| {
             let facts = &self.machines[*at].facts;
-            let found = || entry.activity.binary_search_by(|(id, _)| id.cmp(&facts.id)).ok();
-            facts.presence == Presence::Present && found().is_some_and(|found| entry.activity[found].1 == what)
+            facts.presence == Presence::Present && entry.activity.contains(&(facts.id.clone(), what))
         };
         if judged.iter().any(|at| says(at, Activity::Active)) {
             return None;
@@ -246,7 +252,7 @@ impl Cluster {
         }
         let hold = match judged.first() {
             None => Hold::Unplaced { unit },
-            Some(_) if entry.hold.is_some() => Hold::Waits { unit },
+            Some(_) if entry.rare.hold.is_some() => Hold::Waits { unit },
             Some(&at) if self.machines[at].facts.presence != Presence::Present => {
                 Hold::Absent { unit, machine: id(at) }
             }
@@ -259,14 +265,14 @@ impl Cluster {
     fn circle_of(&self, unit: UnitIx) -> Option<Vec<UnitIx>> {
         let mut circle = vec![unit];
         let mut seen = BTreeSet::from([unit]);
-        let mut at = self.units[unit].waits_for?;
+        let mut at = self.units[unit].rare.waits_for?;
         while at != unit {
             // Whoever waits for a circle need not be in it.
             if !seen.insert(at) {
                 return None;
             }
             circle.push(at);
-            at = self.units[at].waits_for?;
+            at = self.units[at].rare.waits_for?;
         }
         Some(circle)
     }

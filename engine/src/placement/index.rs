@@ -11,6 +11,7 @@ use super::facts::{MachineFacts, UnitSpec};
 use super::machine::{Machine, count_down, count_up};
 use super::resources::Amount;
 use super::slots::{MachineIx, UnitIx};
+use super::small::Small;
 use super::unit::Unit;
 
 /// Between the ranks of two machines that come one after the other, so that others find a place there.
@@ -22,13 +23,15 @@ impl Cluster {
         if let Some(unit) = self.units.find(name.as_str()) {
             return unit;
         }
-        let unit = self.units.insert(name.as_str(), Unit::new(name.clone()));
-        let conflicts = self.conflicts.matching(name.as_str());
+        let unit = self.units.insert(name.clone(), Unit::new(name.clone()));
+        let conflicts = Small::from(self.conflicts.matching(name.as_str()));
         self.conflicts.add_match(unit, &conflicts);
-        let replaces = self.replaces.matching(name.as_str());
+        let replaces = Small::from(self.replaces.matching(name.as_str()));
         self.replaces.add_match(unit, &replaces);
         self.units[unit].conflicts.matching = conflicts;
-        self.units[unit].replaces.matching = replaces;
+        if !replaces.is_empty() {
+            self.units[unit].rare.replaces.matching = replaces;
+        }
         self.machine_of.came(unit, name);
         self.units[unit].is_named = self.machine_of.namers(name).next().is_some();
         self.starts.came(unit, name);
@@ -39,7 +42,7 @@ impl Cluster {
     pub(super) fn forget_unit(&mut self, unit: UnitIx) {
         let gone = &self.units[unit];
         self.conflicts.remove_match(unit, &gone.conflicts.matching);
-        self.replaces.remove_match(unit, &gone.replaces.matching);
+        self.replaces.remove_match(unit, &gone.rare.replaces.matching);
         let name = gone.name.clone();
         self.machine_of.went(unit, &name);
         self.starts.went(unit, &name);
@@ -59,7 +62,7 @@ impl Cluster {
     /// A machine that was not known, among the others by its id.
     pub(super) fn add_machine(&mut self, facts: MachineFacts) -> MachineIx {
         let id = facts.id.clone();
-        let machine = self.machines.find_or_insert(id.as_str(), || Machine::new(facts));
+        let machine = self.machines.insert(id.clone(), Machine::new(facts));
         let (before, after) = self.machines.neighbours(id.as_str());
         let low = before.map_or(0, |before| self.machines[before].rank);
         let rank = match after.map(|after| self.machines[after].rank) {
@@ -142,9 +145,11 @@ impl Cluster {
         }
         self.unlist(unit, machine);
         let entry = &mut self.units[unit];
-        entry.waits_on.remove(&machine);
-        if entry.launched.contains(&machine) {
-            self.launched_before.insert((unit, machine));
+        if let Some(known) = entry.rare.known() {
+            known.waits_on.remove(&machine);
+            if known.launched.contains(&machine) {
+                self.launched_before.insert((unit, machine));
+            }
         }
         if !planted::is(Fault::NoWaitForStop) {
             self.leaves(unit, machine, None);
@@ -168,7 +173,7 @@ impl Cluster {
         let change = if up { count_up } else { count_down };
         change(&mut here.conflict_holders, &entry.conflicts.own);
         change(&mut here.conflict_matches, &entry.conflicts.matching);
-        change(&mut here.replacers, &entry.replaces.own);
+        change(&mut here.replacers, &entry.rare.replaces.own);
         if !entry.asks.is_nothing() {
             here.measure(if up { here.used.plus(entry.asks) } else { here.used.minus(entry.asks) });
         }
@@ -177,7 +182,7 @@ impl Cluster {
 
     fn count_everywhere(&mut self, unit: UnitIx, up: bool) {
         let places = self.units[unit].places.clone();
-        for machine in places {
+        for &machine in &places {
             self.count(unit, machine, up);
             self.orders.changed(machine);
         }
@@ -207,15 +212,16 @@ impl Cluster {
         self.count_priority(old.priority, false);
         self.starts.unname(unit, old.after.iter().chain(&old.requires));
         let own = std::mem::take(&mut self.units[unit].conflicts.own);
-        for pattern in own {
+        for &pattern in &own {
             let orphans = self.conflicts.release(unit, pattern);
             self.forget_pattern(orphans, |unit| &mut unit.conflicts.matching, pattern, |m| &mut m.conflict_matches);
         }
-        let own = std::mem::take(&mut self.units[unit].replaces.own);
-        for pattern in own {
+        let own =
+            self.units[unit].rare.known().map(|known| std::mem::take(&mut known.replaces.own)).unwrap_or_default();
+        for &pattern in &own {
             let orphans = self.replaces.release(unit, pattern);
             for orphan in orphans {
-                self.units[orphan].replaces.matching.retain(|&p| p != pattern);
+                self.units[orphan].rare.replaces.matching.remove(&pattern);
             }
         }
         self.count_everywhere(unit, true);
@@ -234,15 +240,15 @@ impl Cluster {
     pub(super) fn forget_pattern(
         &mut self,
         orphans: BTreeSet<UnitIx>,
-        matching: impl Fn(&mut Unit) -> &mut Vec<super::slots::PatternIx>,
+        matching: impl Fn(&mut Unit) -> &mut Small<super::slots::PatternIx>,
         pattern: super::slots::PatternIx,
         counts: impl Fn(&mut Machine) -> &mut super::machine::Counts,
     ) {
         for orphan in orphans {
             let unit = &mut self.units[orphan];
-            matching(unit).retain(|&p| p != pattern);
+            matching(unit).remove(&pattern);
             let places = unit.places.clone();
-            for machine in places {
+            for &machine in &places {
                 counts(&mut self.machines[machine]).remove(&pattern);
             }
         }
@@ -269,17 +275,15 @@ impl Cluster {
                 let matching = self.names_matching(glob);
                 for &other in &matching {
                     self.conflicts.add_match(other, &[pattern]);
-                    insert_sorted(&mut self.units[other].conflicts.matching, pattern);
-                    let places = if other == unit { BTreeSet::new() } else { self.units[other].places.clone() };
-                    for machine in places {
+                    self.units[other].conflicts.matching.insert(pattern);
+                    let places = if other == unit { Small::Empty } else { self.units[other].places.clone() };
+                    for &machine in &places {
                         count_up(&mut self.machines[machine].conflict_matches, &[pattern]);
                     }
                 }
             }
         }
-        own.sort_unstable();
-        own.dedup();
-        self.units[unit].conflicts.own = own;
+        self.units[unit].conflicts.own = own.into();
         let mut own = Vec::new();
         for glob in wanted.replaces.iter().filter(|glob| glob.is_valid()) {
             let (pattern, is_new) = self.replaces.hold(unit, glob);
@@ -287,17 +291,17 @@ impl Cluster {
             if is_new {
                 for other in self.names_matching(glob) {
                     self.replaces.add_match(other, &[pattern]);
-                    insert_sorted(&mut self.units[other].replaces.matching, pattern);
+                    self.units[other].rare.replaces.matching.insert(pattern);
                 }
             }
         }
-        own.sort_unstable();
-        own.dedup();
-        self.units[unit].replaces.own = own;
+        if !own.is_empty() {
+            self.units[unit].rare.replaces.own = own.into();
+        }
         self.count_everywhere(unit, true);
         let places = self.units[unit].places.clone();
         let is_somewhere = !places.is_empty() || !self.units[unit].leaving.is_empty();
-        for machine in places {
+        for &machine in &places {
             self.drive_away(unit, machine);
         }
         if is_somewhere {
@@ -308,11 +312,5 @@ impl Cluster {
     pub(super) fn names_matching(&self, glob: &fleet_units::Glob) -> Vec<UnitIx> {
         let matches = |&unit: &UnitIx| glob.matches(self.units[unit].name.as_str());
         self.units.with_prefix(glob.literal_prefix()).filter(matches).collect()
-    }
-}
-
-fn insert_sorted<T: Ord + Copy>(list: &mut Vec<T>, item: T) {
-    if let Err(at) = list.binary_search(&item) {
-        list.insert(at, item);
     }
 }

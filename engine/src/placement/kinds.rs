@@ -23,9 +23,9 @@ impl Cluster {
         let is_fresh = |unit: &UnitIx| {
             let unit = &self.units[*unit];
             unit.places.is_empty()
-                && unit.found.is_empty()
-                && unit.failures.machines.is_empty()
-                && unit.avoids.is_none()
+                && unit.rare.found.is_empty()
+                && unit.rare.failures.machines.is_empty()
+                && unit.rare.avoids.is_none()
         };
         if !self.are_alike(&last.members, members) || !members.iter().chain(&last.members).all(is_fresh) {
             return None;
@@ -64,10 +64,10 @@ impl Cluster {
             && this.profile == that.profile
             && this.asks == that.asks
             && (this.group, this.limit) == (that.group, that.limit)
-            && (&this.conflicts, &this.replaces) == (&that.conflicts, &that.replaces)
+            && (&this.conflicts, &this.rare.replaces) == (&that.conflicts, &that.rare.replaces)
             && [this, that]
                 .into_iter()
-                .all(|unit| unit.leaving.is_empty() && unit.claims.is_empty() && unit.places.iter().all(is_closed))
+                .all(|unit| unit.leaving.is_empty() && unit.rare.claims.is_empty() && unit.places.iter().all(is_closed))
     }
 
     /// Whether nobody else is named by `MachineOf=` of these.

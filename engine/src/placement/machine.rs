@@ -2,14 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use fleet_units::MachineId;
+
 use super::facts::MachineFacts;
 use super::order::Standing;
 use super::resources::Amount;
-use super::slots::{GroupIx, MachineIx, PatternIx, UnitIx};
+use super::slots::{GroupIx, MachineIx, PatternIx, Slots, UnitIx};
 use super::spread::Here;
 
 /// How many of a machine's units have to do with each pattern.
 pub(super) type Counts = BTreeMap<PatternIx, u32>;
+
+/// All machines.
+pub(super) type Machines = Slots<MachineIx, Machine, MachineId>;
 
 /// A machine.
 #[derive(Debug, Clone)]

@@ -18,8 +18,8 @@ use self::built::Built;
 use self::progress::Progresses;
 use super::cluster::Cluster;
 use super::facts::MachineFacts;
-use super::machine::Machine;
-use super::slots::{MachineIx, Slots, UnitIx};
+use super::machine::Machines;
+use super::slots::{MachineIx, UnitIx};
 pub(super) use walk::Walk;
 
 /// Where a machine stands among those that are alike but for their load.
@@ -226,7 +226,7 @@ impl Orders {
     }
 
     /// The order of a profile, as it is now; it is taken out, for the caller to put back.
-    fn take(&mut self, profile: ProfileIx, machines: &Slots<MachineIx, Machine>) -> Built {
+    fn take(&mut self, profile: ProfileIx, machines: &Machines) -> Built {
         if self.log.len() > 2 * machines.len() + 64 {
             self.forgotten += self.log.len();
             self.log.clear();

@@ -92,7 +92,7 @@ impl Cluster {
         self.settle_starts(|cluster, unit| {
             let entry = &cluster.units[unit];
             before.note(unit, &entry.outcome);
-            holds.entry(unit).or_insert_with(|| entry.hold.clone());
+            holds.entry(unit).or_insert_with(|| entry.rare.hold.clone());
         });
         self.report(before, &holds)
     }
@@ -320,7 +320,7 @@ impl Cluster {
             let (rejection, unit) = self.rejection_of(members, machine)?;
             Some(self.answer(members, rejection, unit))
         }));
-        let displaced_by = members.first().and_then(|&unit| self.units[unit].displaced_by.clone());
+        let displaced_by = members.first().and_then(|&unit| self.units[unit].rare.displaced_by.clone());
         Rejections { displaced_by, ..rejections }
     }
 
@@ -353,7 +353,7 @@ impl Cluster {
             };
             return Outcome::Waiting { on };
         }
-        let displaced_by = members.first().and_then(|&unit| self.units[unit].displaced_by.clone());
+        let displaced_by = members.first().and_then(|&unit| self.units[unit].rare.displaced_by.clone());
         Outcome::Unplaceable { rejections: Rejections { displaced_by, ..Rejections::count(answers) } }
     }
 
@@ -391,7 +391,9 @@ impl Cluster {
             self.relies_on_loss.entry(machine).or_default().extend(lost);
         }
         self.list(unit, machine);
-        self.units[unit].displaced_by = None;
+        if let Some(known) = self.units[unit].rare.known() {
+            known.displaced_by = None;
+        }
     }
 
     fn conclude_all(&mut self, members: &[UnitIx], outcome: &Outcome) {
@@ -412,7 +414,7 @@ impl Cluster {
         } else {
             self.waiting.remove(&unit);
         }
-        if !self.units[unit].claims.is_empty() {
+        if !self.units[unit].rare.claims.is_empty() {
             let waits_on = outcome.waits_for_stop_on().and_then(|machine| self.machines.find(machine.as_str()));
             self.drop_claims(unit, waits_on);
         }
@@ -437,8 +439,8 @@ impl Cluster {
             let joined = arrivals.remove(&unit).unwrap_or_default();
             let outcome = entry.outcome.clone();
             let uid = entry.spec.as_ref().map_or(0, |spec| spec.uid);
-            let same = before == outcome && holds.get(&unit).is_none_or(|hold| *hold == entry.hold);
-            let held = entry.hold.clone();
+            let same = before == outcome && holds.get(&unit).is_none_or(|hold| *hold == entry.rare.hold);
+            let held = entry.rare.hold.clone();
             if !same || !left.is_empty() || !joined.is_empty() {
                 decisions.push(Decision { unit: entry.name.clone(), uid, left, joined, outcome, held });
             }

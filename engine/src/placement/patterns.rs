@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fleet_units::Glob;
 
 use super::slots::{PatternIx, Slots, UnitIx};
+use super::small::Small;
 
 /// A pattern in use.
 #[derive(Debug, Clone)]
@@ -29,15 +30,18 @@ pub(super) struct Patterns {
 }
 
 /// What one unit has to do with the patterns of one option. Sorted.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PatternRefs {
     /// Patterns that it has.
-    pub(super) own: Vec<PatternIx>,
+    pub(super) own: Small<PatternIx>,
     /// Patterns, anybody's, that match its name.
-    pub(super) matching: Vec<PatternIx>,
+    pub(super) matching: Small<PatternIx>,
 }
 
 impl PatternRefs {
+    /// Nothing.
+    pub(super) const NONE: Self = Self { own: Small::Empty, matching: Small::Empty };
+
     /// Whether it has to do with any.
     pub(super) fn is_used(&self) -> bool {
         !self.own.is_empty() || !self.matching.is_empty()
@@ -50,7 +54,7 @@ impl PatternRefs {
 
     /// Whether a pattern of this one matches the other.
     pub(super) fn points_at(&self, other: &Self) -> bool {
-        self.own.iter().any(|pattern| other.matching.binary_search(pattern).is_ok())
+        self.own.iter().any(|pattern| other.matching.contains(pattern))
     }
 }
 

@@ -33,7 +33,7 @@ impl Cluster {
         for (unit, machine) in std::mem::take(&mut self.launched_before) {
             let entry = &mut self.units[unit];
             if !entry.places.contains(&machine) {
-                entry.launched.remove(&machine);
+                entry.rare.launched.remove(&machine);
             }
         }
         self.not_yet_launched.clear();
@@ -53,7 +53,7 @@ impl Cluster {
         for unit in &self.machines[machine].units {
             let entry = &mut self.units[*unit];
             if entry.orders_its_start() && entry.target(machine) == Some(Target::Launched) {
-                entry.launched.insert(machine);
+                entry.rare.launched.insert(machine);
             }
         }
         let entry = &self.machines[machine];

@@ -69,7 +69,7 @@ impl Cluster {
         let by = self.units[members[0]].name.clone();
         for &unit in leaving {
             self.take_off(unit, machine, Departure::Displaced { by: by.clone() });
-            self.units[unit].displaced_by = Some(by.clone());
+            self.units[unit].rare.displaced_by = Some(by.clone());
             self.touch(unit);
         }
     }
@@ -168,7 +168,7 @@ impl Cluster {
                 && let Some(machine) = self.machines.find(machine.as_str())
                 && self.claims.entry(machine).or_default().insert(unit, rank) != Some(rank)
             {
-                self.units[unit].claims.insert(machine);
+                self.units[unit].rare.claims.insert(machine);
                 self.refresh_pending();
             }
         }
@@ -191,10 +191,11 @@ impl Cluster {
 
     /// A unit waits for something else, or no more.
     pub(super) fn drop_claims(&mut self, unit: UnitIx, but: Option<MachineIx>) {
-        let claims = std::mem::take(&mut self.units[unit].claims);
-        for machine in claims {
+        let Some(known) = self.units[unit].rare.known() else { return };
+        let claims = std::mem::take(&mut known.claims);
+        for &machine in &claims {
             if Some(machine) == but {
-                self.units[unit].claims.insert(machine);
+                self.units[unit].rare.claims.insert(machine);
                 continue;
             }
             if let Some(claimants) = self.claims.get_mut(&machine) {

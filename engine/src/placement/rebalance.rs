@@ -146,7 +146,7 @@ impl Cluster {
         let comes_along = |member: &UnitIx| *member == unit || self.follows(*member, unit, &group);
         let is_quiet = |member: &UnitIx| {
             let entry = &self.units[*member];
-            entry.replaces.own.is_empty() && entry.failures.machines.is_empty()
+            entry.rare.replaces.own.is_empty() && entry.rare.failures.machines.is_empty()
         };
         let movable = group.iter().all(|member| is_settled(member) && comes_along(member) && is_quiet(member));
         let rest = group.iter().copied().filter(|member| *member != unit);

@@ -3,6 +3,7 @@
 //! Numbers are reused and say nothing about age or order: whatever must come out the same for the same state is ordered
 //! by name (or by uid and name), never by number.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::ops::{Bound, Index, IndexMut};
@@ -44,32 +45,35 @@ const CHUNK: usize = 64;
 
 /// Values by number, and their numbers by name.
 #[derive(Debug, Clone)]
-pub(super) struct Slots<I, V> {
-    by_name: BTreeMap<Box<str>, I>,
+pub(super) struct Slots<I, V, K = Box<str>> {
+    by_name: BTreeMap<K, I>,
     chunks: Vec<Vec<Option<V>>>,
     free: Vec<I>,
     index: PhantomData<I>,
 }
 
-impl<I, V> Default for Slots<I, V> {
+impl<I, V, K> Default for Slots<I, V, K> {
     fn default() -> Self {
         Self { by_name: BTreeMap::new(), chunks: Vec::new(), free: Vec::new(), index: PhantomData }
     }
 }
 
-impl<I: Slot, V> Slots<I, V> {
+impl<I: Slot, V, K: Ord + Borrow<str>> Slots<I, V, K> {
     /// The number of a name.
     pub(super) fn find(&self, name: &str) -> Option<I> {
         self.by_name.get(name).copied()
     }
 
     /// The number of a name, made with `value` if there is none yet.
-    pub(super) fn find_or_insert(&mut self, name: &str, value: impl FnOnce() -> V) -> I {
+    pub(super) fn find_or_insert<'a>(&mut self, name: &'a str, value: impl FnOnce() -> V) -> I
+    where
+        K: From<&'a str>,
+    {
         self.find(name).unwrap_or_else(|| self.insert(name, value()))
     }
 
     /// Gives a number to a name that has none.
-    pub(super) fn insert(&mut self, name: &str, value: V) -> I {
+    pub(super) fn insert(&mut self, name: impl Into<K>, value: V) -> I {
         let index = match self.free.pop() {
             Some(index) => {
                 self.chunks[index.position() / CHUNK][index.position() % CHUNK] = Some(value);
@@ -108,7 +112,7 @@ impl<I: Slot, V> Slots<I, V> {
     pub(super) fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = I> + 'a {
         self.by_name
             .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
-            .take_while(move |(name, _)| name.starts_with(prefix))
+            .take_while(move |(name, _)| (*name).borrow().starts_with(prefix))
             .map(|(_, &index)| index)
     }
 
@@ -131,7 +135,7 @@ impl<I: Slot, V> Slots<I, V> {
     }
 }
 
-impl<I: Slot, V> Index<I> for Slots<I, V> {
+impl<I: Slot, V, K: Ord + Borrow<str>> Index<I> for Slots<I, V, K> {
     type Output = V;
 
     #[inline]
@@ -140,7 +144,7 @@ impl<I: Slot, V> Index<I> for Slots<I, V> {
     }
 }
 
-impl<I: Slot, V> IndexMut<I> for Slots<I, V> {
+impl<I: Slot, V, K: Ord + Borrow<str>> IndexMut<I> for Slots<I, V, K> {
     #[inline]
     fn index_mut(&mut self, index: I) -> &mut V {
         let chunk = self.chunks.get_mut(index.position() / CHUNK);

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use fleet_registry::record::Target;
@@ -15,6 +16,7 @@ use super::order::ProfileIx;
 use super::patterns::PatternRefs;
 use super::resources::Amount;
 use super::slots::{GroupIx, MachineIx, UnitIx};
+use super::small::Small;
 
 /// A name to sort by. Few names have their first sixteen bytes in common, and those compare as one number: a hundred
 /// thousand are in order before as many names were read twice.
@@ -41,11 +43,10 @@ pub(super) struct Unit {
     /// None for one that is destroyed, or that only a schedule knows: it leaves wherever it is.
     pub(super) spec: Option<UnitSpec>,
     /// Machines that list it.
-    pub(super) places: BTreeSet<MachineIx>,
+    pub(super) places: Small<MachineIx>,
     /// Machines that it was taken off and that have not acknowledged.
-    pub(super) leaving: BTreeSet<MachineIx>,
+    pub(super) leaving: Small<MachineIx>,
     pub(super) conflicts: PatternRefs,
-    pub(super) replaces: PatternRefs,
     /// What it asks of the order in which machines are tried.
     pub(super) profile: Option<ProfileIx>,
     /// What it uses of its machine.
@@ -54,20 +55,28 @@ pub(super) struct Unit {
     pub(super) group: Option<GroupIx>,
     /// How many of its group may be on its machine.
     pub(super) limit: Option<u32>,
+    /// What was last decided.
+    pub(super) outcome: Outcome,
+    /// Machines on which it is active, or has failed.
+    pub(super) activity: Small<(MachineId, Activity)>,
+    /// What few units have.
+    pub(super) rare: Rare,
+}
+
+/// What few units have.
+#[derive(Debug, Clone)]
+pub(super) struct Uncommon {
+    pub(super) replaces: PatternRefs,
     /// Who displaced it, until it has a machine again.
     pub(super) displaced_by: Option<UnitName>,
     /// Machines that are kept for it.
-    pub(super) claims: BTreeSet<MachineIx>,
-    /// What was last decided.
-    pub(super) outcome: Outcome,
+    pub(super) claims: Small<MachineIx>,
     /// Where it failed.
     pub(super) failures: Failures,
-    /// Machines on which it is active, or has failed.
-    pub(super) activity: Vec<(MachineId, Activity)>,
     /// Machines that were told to launch it, where its start is ordered.
-    pub(super) launched: BTreeSet<MachineIx>,
+    pub(super) launched: Small<MachineIx>,
     /// Machines that list it and where its start waits.
-    pub(super) waits_on: BTreeSet<MachineIx>,
+    pub(super) waits_on: Small<MachineIx>,
     /// Why, and for whom.
     pub(super) hold: Option<Hold>,
     pub(super) waits_for: Option<UnitIx>,
@@ -77,6 +86,46 @@ pub(super) struct Unit {
     pub(super) found: BTreeSet<MachineId>,
 }
 
+/// The same of all others.
+static NOTHING: Uncommon = Uncommon {
+    replaces: PatternRefs::NONE,
+    displaced_by: None,
+    claims: Small::Empty,
+    failures: Failures::NONE,
+    launched: Small::Empty,
+    waits_on: Small::Empty,
+    hold: None,
+    waits_for: None,
+    avoids: None,
+    found: BTreeSet::new(),
+};
+
+/// What few units have: it takes room only once something was written to it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rare(Option<Box<Uncommon>>);
+
+impl Deref for Rare {
+    type Target = Uncommon;
+
+    #[inline]
+    fn deref(&self) -> &Uncommon {
+        self.0.as_deref().unwrap_or(&NOTHING)
+    }
+}
+
+impl DerefMut for Rare {
+    fn deref_mut(&mut self) -> &mut Uncommon {
+        self.0.get_or_insert_with(|| Box::new(NOTHING.clone()))
+    }
+}
+
+impl Rare {
+    /// What is written there already; none for a unit that has nothing of all this.
+    pub(super) fn known(&mut self) -> Option<&mut Uncommon> {
+        self.0.as_deref_mut()
+    }
+}
+
 impl Unit {
     pub(super) fn new(name: UnitName) -> Self {
         Self {
@@ -84,25 +133,16 @@ impl Unit {
             is_named: false,
             name,
             spec: None,
-            places: BTreeSet::new(),
-            leaving: BTreeSet::new(),
-            conflicts: PatternRefs::default(),
-            replaces: PatternRefs::default(),
+            places: Small::Empty,
+            leaving: Small::Empty,
+            conflicts: PatternRefs::NONE,
             profile: None,
             asks: Amount::default(),
             group: None,
             limit: None,
-            displaced_by: None,
-            claims: BTreeSet::new(),
             outcome: Outcome::Withdrawn,
-            failures: Failures::default(),
-            activity: Vec::new(),
-            launched: BTreeSet::new(),
-            waits_on: BTreeSet::new(),
-            hold: None,
-            waits_for: None,
-            avoids: None,
-            found: BTreeSet::new(),
+            activity: Small::Empty,
+            rare: Rare::default(),
         }
     }
 
@@ -119,7 +159,7 @@ impl Unit {
     /// What a machine that lists it is to do with it; none when it needs no machine.
     pub(super) fn target(&self, machine: MachineIx) -> Option<Target> {
         let target = self.spec.as_ref()?.target()?;
-        Some(if self.waits_on.contains(&machine) { Target::Loaded } else { target })
+        Some(if self.rare.waits_on.contains(&machine) { Target::Loaded } else { target })
     }
 
     /// Whether people want it to have a machine.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use fleet_engine::Touched;
 use fleet_registry::Layout;
@@ -165,7 +165,12 @@ impl Picture {
         touched.extend(reported.map(|(name, _)| name.clone()));
     }
 
-    fn reindex(&mut self, id: &MachineId, old: Option<&Versioned<ScheduleRecord>>, touched: &mut BTreeSet<UnitName>) {
+    fn reindex(
+        &mut self,
+        id: &MachineId,
+        old: Option<&Versioned<Arc<ScheduleRecord>>>,
+        touched: &mut BTreeSet<UnitName>,
+    ) {
         let new = self.view.schedules.get(id).map(|schedule| &schedule.value);
         let old = old.map(|schedule| &schedule.value);
         update(&mut self.placed, id, old.map(|s| &s.units), new.map(|s| &s.units), touched);

@@ -5,9 +5,9 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::{Asked, Standing};
-use crate::placement::machine::Machine;
+use crate::placement::machine::Machines;
 use crate::placement::resources::Class;
-use crate::placement::slots::{MachineIx, Slots};
+use crate::placement::slots::MachineIx;
 
 /// With more values than this of the key to spread over, machines are not kept apart by it.
 const MAX_VALUES: usize = 64;
@@ -57,11 +57,7 @@ type Place = (BucketIx, Standing);
 pub(super) struct BucketIx(usize);
 
 impl Built {
-    pub(super) fn new(
-        asked: &Asked,
-        candidates: impl Iterator<Item = MachineIx>,
-        machines: &Slots<MachineIx, Machine>,
-    ) -> Self {
+    pub(super) fn new(asked: &Asked, candidates: impl Iterator<Item = MachineIx>, machines: &Machines) -> Self {
         let mut built = Self {
             read: 0,
             by_share: asked.by_share,
@@ -98,7 +94,7 @@ impl Built {
     }
 
     /// Takes up what a machine is now.
-    pub(super) fn update(&mut self, machine: MachineIx, asked: &Asked, machines: &Slots<MachineIx, Machine>) {
+    pub(super) fn update(&mut self, machine: MachineIx, asked: &Asked, machines: &Machines) {
         let at = self.at.binary_search_by_key(&machine, |(machine, _)| *machine);
         if let Ok(at) = at
             && let (_, Some((bucket, standing))) = self.at[at]
@@ -114,7 +110,7 @@ impl Built {
     }
 
     /// Puts a machine that is in no bucket into its own; none if it is not one of them.
-    fn enter(&mut self, machine: MachineIx, asked: &Asked, machines: &Slots<MachineIx, Machine>) -> Option<Place> {
+    fn enter(&mut self, machine: MachineIx, asked: &Asked, machines: &Machines) -> Option<Place> {
         let entry = machines.get(machine).filter(|entry| entry.facts.is_open())?;
         let traits = entry.facts.traits();
         if !asked.metadata.matches(&traits) {
@@ -154,7 +150,7 @@ impl Built {
     }
 
     /// Where there are too many values by now, none of the machines is kept apart by its own.
-    pub(super) fn settle(&mut self, asked: &Asked, machines: &Slots<MachineIx, Machine>) {
+    pub(super) fn settle(&mut self, asked: &Asked, machines: &Machines) {
         let apart = |bucket: &Bucket| matches!(bucket.value, Value::One(_));
         if self.values.len() > MAX_VALUES && self.buckets().any(|(_, bucket)| apart(bucket)) {
             let all: Vec<MachineIx> = self.at.iter().map(|(machine, _)| *machine).collect();
@@ -166,12 +162,7 @@ impl Built {
 
     /// The first machine of a bucket from one on. Those that were given more than is said here are put where
     /// they belong.
-    pub(super) fn next(
-        &mut self,
-        bucket: BucketIx,
-        from: Bound<Standing>,
-        machines: &Slots<MachineIx, Machine>,
-    ) -> Option<Standing> {
+    pub(super) fn next(&mut self, bucket: BucketIx, from: Bound<Standing>, machines: &Machines) -> Option<Standing> {
         let order = &mut self.buckets[bucket.0].1;
         loop {
             let said = match from {
