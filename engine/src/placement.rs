@@ -35,6 +35,7 @@ mod small;
 mod spread;
 mod ties;
 mod unit;
+mod values;
 mod what_if;
 
 pub use choice::{Choice, Compared, Difference, SpreadBetween};

@@ -20,6 +20,7 @@ use super::small::Small;
 use super::spread::Group;
 use super::ties::Ties;
 use super::unit::Unit;
+use super::values::Values;
 
 /// A machine may be given this many units: its schedule is one value.
 pub const MAX_UNITS: usize = fleet_registry::record::ScheduleRecord::MAX_UNITS;
@@ -30,6 +31,8 @@ pub struct Cluster {
     pub(super) units: Slots<UnitIx, Unit, UnitName>,
     pub(super) machines: Machines,
     pub(super) orders: Orders,
+    /// The values of the machines' metadata.
+    pub(super) values: Values,
     pub(super) groups: Slots<GroupIx, Group>,
     pub(super) conflicts: Patterns,
     pub(super) replaces: Patterns,
@@ -110,8 +113,8 @@ impl Cluster {
         };
         self.count_values_of(machine, false);
         if self.machines[machine].facts.metadata != facts.metadata {
-            self.orders.remove_values(machine, &self.machines[machine].facts);
-            self.orders.add_values(machine, &facts);
+            self.values.remove(machine, &self.machines[machine].values);
+            self.machines[machine].values = self.values.add(machine, &facts);
         }
         let entry = &mut self.machines[machine];
         entry.facts = facts;
@@ -154,7 +157,7 @@ impl Cluster {
             self.units[claimant].rare.claims.remove(&machine);
         }
         self.dirty_globals.retain(|&(_, m)| m != machine);
-        self.orders.remove_values(machine, &self.machines[machine].facts);
+        self.values.remove(machine, &self.machines[machine].values);
         self.orders.changed(machine);
         self.machines.remove(id.as_str());
         self.refresh_pending();

@@ -10,6 +10,7 @@ use super::facts::Presence;
 use super::machine::Machine;
 use super::rejection::Rejection;
 use super::slots::{MachineIx, PatternIx, UnitIx};
+use super::small::Small;
 
 impl Cluster {
     /// Why a machine cannot be given a unit that it does not have.
@@ -56,9 +57,14 @@ impl Cluster {
         if let Some(unmet) = wanted.metadata.first_unmet(&entry.facts.traits()) {
             return Some(Rejection::Metadata { unmet: unmet.clone() });
         }
-        let is_missing = |peer: &UnitIx| self.units[*peer].is_global() && !entry.units.contains(peer);
-        let peer = self.first_by_name(self.peers(unit).filter(is_missing))?;
+        let peer = self.missing_global(unit, machine)?;
         Some(Rejection::PeerNotHere { peer: self.units[peer].name.clone() })
+    }
+
+    /// A global unit that `MachineOf=` names and that a machine does not have.
+    fn missing_global(&self, unit: UnitIx, machine: MachineIx) -> Option<UnitIx> {
+        let is_missing = |peer: &UnitIx| self.units[*peer].is_global() && !self.machines[machine].units.contains(peer);
+        self.first_by_name(self.peers(unit).filter(is_missing))
     }
 
     /// `Conflicts=` of either side, and `Replaces=` of those who are there.
@@ -77,6 +83,22 @@ impl Cluster {
             && self.rejection_of(members, machine).is_none()
     }
 
+    /// The same of a machine that is open and meets all demands on its metadata, as it is known of those that a walk
+    /// answers.
+    pub(super) fn is_able_if_suitable(&self, members: &[UnitIx], machine: MachineIx) -> bool {
+        let is_able = |&unit: &UnitIx| {
+            !self.has_conflict_on(unit, machine)
+                && self.rejection_by_number(unit, members, machine).is_none()
+                && self.missing_global(unit, machine).is_none()
+                && self.replacer_on(unit, machine).is_none()
+                && self.rejection_by_stopping(unit, machine).is_none()
+                && self.kept_for(unit, machine).is_none()
+        };
+        self.machines[machine].units.len() + members.len() <= MAX_UNITS
+            && self.rejection_by_room(members, machine).is_none()
+            && members.iter().all(is_able)
+    }
+
     /// A listed unit that conflicts.
     fn conflict_on(&self, unit: UnitIx, machine: MachineIx) -> Option<UnitIx> {
         if !self.has_conflict_on(unit, machine) {
@@ -91,10 +113,10 @@ impl Cluster {
     fn has_conflict_on(&self, unit: UnitIx, machine: MachineIx) -> bool {
         let entry = &self.machines[machine];
         let this = &self.units[unit];
-        let here = entry.units.contains(&unit);
-        let others = |count: Option<&u32>, itself: bool| count.copied().unwrap_or(0) > u32::from(here && itself);
-        let matches = |p: &PatternIx| others(entry.conflict_matches.get(p), this.conflicts.matching.contains(p));
-        let holds = |p: &PatternIx| others(entry.conflict_holders.get(p), this.conflicts.own.contains(p));
+        let here = this.places.contains(&machine);
+        let itself = |patterns: &Small<PatternIx>, p: &PatternIx| u32::from(here && patterns.contains(p));
+        let matches = |p: &PatternIx| entry.conflict_matches.get(*p) > itself(&this.conflicts.matching, p);
+        let holds = |p: &PatternIx| entry.conflict_holders.get(*p) > itself(&this.conflicts.own, p);
         this.conflicts.own.iter().any(matches) || this.conflicts.matching.iter().any(holds)
     }
 
@@ -103,7 +125,7 @@ impl Cluster {
     fn replacer_on(&self, unit: UnitIx, machine: MachineIx) -> Option<UnitIx> {
         let entry = &self.machines[machine];
         let this = &self.units[unit];
-        if this.is_global() || !this.rare.replaces.matching.iter().any(|p| entry.replacers.contains_key(p)) {
+        if this.is_global() || !this.rare.replaces.matching.iter().any(|p| entry.replacers.get(*p) > 0) {
             return None;
         }
         self.first_by_name(entry.units.iter().copied().filter(|other| self.drives_away(*other, unit)))

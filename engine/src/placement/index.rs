@@ -8,7 +8,7 @@ use fleet_units::UnitName;
 use super::cluster::{Cluster, MAX_UNITS};
 use super::decision::Departure;
 use super::facts::{MachineFacts, UnitSpec};
-use super::machine::{Machine, count_down, count_up};
+use super::machine::{Counts, Machine};
 use super::resources::Amount;
 use super::slots::{MachineIx, UnitIx};
 use super::small::Small;
@@ -170,7 +170,7 @@ impl Cluster {
     pub(super) fn count(&mut self, unit: UnitIx, machine: MachineIx, up: bool) {
         let entry = &self.units[unit];
         let here = &mut self.machines[machine];
-        let change = if up { count_up } else { count_down };
+        let change = if up { Counts::count_up } else { Counts::count_down };
         change(&mut here.conflict_holders, &entry.conflicts.own);
         change(&mut here.conflict_matches, &entry.conflicts.matching);
         change(&mut here.replacers, &entry.rare.replaces.own);
@@ -242,14 +242,14 @@ impl Cluster {
         orphans: BTreeSet<UnitIx>,
         matching: impl Fn(&mut Unit) -> &mut Small<super::slots::PatternIx>,
         pattern: super::slots::PatternIx,
-        counts: impl Fn(&mut Machine) -> &mut super::machine::Counts,
+        counts: impl Fn(&mut Machine) -> &mut Counts,
     ) {
         for orphan in orphans {
             let unit = &mut self.units[orphan];
             matching(unit).remove(&pattern);
             let places = unit.places.clone();
             for &machine in &places {
-                counts(&mut self.machines[machine]).remove(&pattern);
+                counts(&mut self.machines[machine]).remove(pattern);
             }
         }
     }
@@ -266,7 +266,7 @@ impl Cluster {
         self.count_everywhere(unit, false);
         self.join_group(unit);
         self.units[unit].asks = Amount::of(&wanted);
-        self.units[unit].profile = Some(self.orders.hold(&wanted));
+        self.units[unit].profile = Some(self.orders.hold(&wanted, &mut self.values));
         let mut own = Vec::new();
         for glob in wanted.conflicts.iter().filter(|glob| glob.is_valid()) {
             let (pattern, is_new) = self.conflicts.hold(unit, glob);
@@ -278,7 +278,7 @@ impl Cluster {
                     self.units[other].conflicts.matching.insert(pattern);
                     let places = if other == unit { Small::Empty } else { self.units[other].places.clone() };
                     for &machine in &places {
-                        count_up(&mut self.machines[machine].conflict_matches, &[pattern]);
+                        self.machines[machine].conflict_matches.count_up(&[pattern]);
                     }
                 }
             }

@@ -27,7 +27,12 @@ impl Cluster {
                 && unit.rare.failures.machines.is_empty()
                 && unit.rare.avoids.is_none()
         };
-        if !self.are_alike(&last.members, members) || !members.iter().chain(&last.members).all(is_fresh) {
+        let are_alike = self.are_of_one_kind(&last.members, members);
+        if !are_alike
+            || !self.are_fresh(&last.members)
+            || !self.are_fresh(members)
+            || !members.iter().chain(&last.members).all(is_fresh)
+        {
             return None;
         }
         let mut outcome = last.outcome.clone();
@@ -40,19 +45,29 @@ impl Cluster {
         Some(outcome)
     }
 
-    /// Whether units are of one kind, one by one.
-    pub(super) fn are_alike(&self, these: &[UnitIx], those: &[UnitIx]) -> bool {
+    /// Whether units are of one kind, one by one: as long as they are fresh, no machine can take these that cannot take
+    /// those.
+    pub(super) fn are_of_one_kind(&self, these: &[UnitIx], those: &[UnitIx]) -> bool {
         let alike = |(&this, &that)| self.is_like(this, that);
-        these.len() == those.len()
-            && these.iter().zip(those).all(alike)
-            && [these, those].into_iter().all(|members| self.follow_each_other_alone(members))
+        these.len() == those.len() && these.iter().zip(those).all(alike)
     }
 
-    /// Whether two units ask for the same of a machine, nothing but their names tells them apart for any pattern, and
-    /// neither has a machine that may be given units, is still leaving one, or has one kept for it.
+    /// Whether nothing counts for these but what they ask for: none of them has a machine that may be given units, is
+    /// still leaving one, has one kept for it, or must be beside a unit that is not of these.
+    pub(super) fn are_fresh(&self, members: &[UnitIx]) -> bool {
+        let is_closed = |at: &MachineIx| !self.machines[*at].facts.is_open();
+        members.iter().all(|&unit| {
+            let entry = &self.units[unit];
+            entry.leaving.is_empty()
+                && entry.rare.claims.is_empty()
+                && entry.places.iter().all(is_closed)
+                && self.peers(unit).all(|peer| members.contains(&peer))
+        })
+    }
+
+    /// Whether two units ask for the same of a machine, and nothing but their names tells them apart for any pattern.
     fn is_like(&self, this: UnitIx, that: UnitIx) -> bool {
         let (this, that) = (&self.units[this], &self.units[that]);
-        let is_closed = |at: &MachineIx| !self.machines[*at].facts.is_open();
         let same_demands = match (this.requirements(), that.requirements()) {
             (Some(this), Some(that)) => {
                 let rest = |wanted: &Requirements| (wanted.machine_id.clone(), wanted.priority, wanted.preempt);
@@ -65,13 +80,5 @@ impl Cluster {
             && this.asks == that.asks
             && (this.group, this.limit) == (that.group, that.limit)
             && (&this.conflicts, &this.rare.replaces) == (&that.conflicts, &that.rare.replaces)
-            && [this, that]
-                .into_iter()
-                .all(|unit| unit.leaving.is_empty() && unit.rare.claims.is_empty() && unit.places.iter().all(is_closed))
-    }
-
-    /// Whether nobody else is named by `MachineOf=` of these.
-    fn follow_each_other_alone(&self, members: &[UnitIx]) -> bool {
-        members.iter().all(|&unit| self.peers(unit).all(|peer| members.contains(&peer)))
     }
 }

@@ -7,11 +7,52 @@ use fleet_units::MachineId;
 use super::facts::MachineFacts;
 use super::order::Standing;
 use super::resources::Amount;
-use super::slots::{GroupIx, MachineIx, PatternIx, Slots, UnitIx};
+use super::slots::{GroupIx, KeyIx, MachineIx, PatternIx, Slots, UnitIx, ValueIx};
 use super::spread::Here;
+use super::values::MachineValues;
 
-/// How many of a machine's units have to do with each pattern.
-pub(super) type Counts = BTreeMap<PatternIx, u32>;
+/// How many of a machine's units have to do with each pattern: in order, those that none has to do with left out.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Counts(Vec<(PatternIx, u32)>);
+
+impl Counts {
+    /// How many have to do with a pattern.
+    pub(super) fn get(&self, pattern: PatternIx) -> u32 {
+        self.find(pattern).map_or(0, |at| self.0[at].1)
+    }
+
+    /// Adds one for each pattern.
+    pub(super) fn count_up(&mut self, patterns: &[PatternIx]) {
+        for &pattern in patterns {
+            match self.find(pattern) {
+                Ok(at) => self.0[at].1 += 1,
+                Err(at) => self.0.insert(at, (pattern, 1)),
+            }
+        }
+    }
+
+    /// Takes one off for each pattern.
+    pub(super) fn count_down(&mut self, patterns: &[PatternIx]) {
+        for &pattern in patterns {
+            let Ok(at) = self.find(pattern) else { continue };
+            self.0[at].1 -= 1;
+            if self.0[at].1 == 0 {
+                self.0.remove(at);
+            }
+        }
+    }
+
+    /// Forgets a pattern.
+    pub(super) fn remove(&mut self, pattern: PatternIx) {
+        if let Ok(at) = self.find(pattern) {
+            self.0.remove(at);
+        }
+    }
+
+    fn find(&self, pattern: PatternIx) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&pattern, |(known, _)| *known)
+    }
+}
 
 /// All machines.
 pub(super) type Machines = Slots<MachineIx, Machine, MachineId>;
@@ -20,6 +61,8 @@ pub(super) type Machines = Slots<MachineIx, Machine, MachineId>;
 #[derive(Debug, Clone)]
 pub(super) struct Machine {
     pub(super) facts: MachineFacts,
+    /// What its metadata says, by number.
+    pub(super) values: MachineValues,
     /// What it lists.
     pub(super) units: BTreeSet<UnitIx>,
     /// Units taken off it that it has not acknowledged; the generation that does not list them any more, once that is
@@ -47,11 +90,12 @@ impl Machine {
     pub(super) fn new(facts: MachineFacts) -> Self {
         Self {
             facts,
+            values: MachineValues::new(),
             units: BTreeSet::new(),
             leaving: BTreeMap::new(),
-            conflict_holders: Counts::new(),
-            conflict_matches: Counts::new(),
-            replacers: Counts::new(),
+            conflict_holders: Counts::default(),
+            conflict_matches: Counts::default(),
+            replacers: Counts::default(),
             used: Amount::default(),
             share: 0,
             stopping: Amount::default(),
@@ -67,33 +111,19 @@ impl Machine {
     }
 
     /// Where it stands: by the share of it that is used, or by how many units it has alone.
-    pub(super) fn standing(&self, machine: MachineIx, by_share: bool) -> Standing {
+    pub(super) fn standing(&self, by_share: bool) -> Standing {
         let share = if by_share { self.share } else { 0 };
-        Standing::new(share, self.load(), self.facts.carries_registry, self.rank, machine)
+        Standing::new(share, self.load(), self.facts.carries_registry, self.rank)
+    }
+
+    /// Its value of a key of the metadata.
+    pub(super) fn value(&self, key: KeyIx) -> Option<ValueIx> {
+        self.values.iter().find(|(of, _)| *of == key).map(|(_, value)| *value)
     }
 
     /// Takes up what its units use of it now.
     pub(super) fn measure(&mut self, used: Amount) {
         self.used = used;
         self.share = used.share(&self.facts.capacity);
-    }
-}
-
-/// Adds one for each pattern.
-pub(super) fn count_up(counts: &mut Counts, patterns: &[PatternIx]) {
-    for &pattern in patterns {
-        *counts.entry(pattern).or_default() += 1;
-    }
-}
-
-/// Takes one off for each pattern.
-pub(super) fn count_down(counts: &mut Counts, patterns: &[PatternIx]) {
-    for pattern in patterns {
-        if let Some(count) = counts.get_mut(pattern) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(pattern);
-            }
-        }
     }
 }

@@ -6,7 +6,7 @@
 //! further back when it is met; any other change of a machine is in a log, which each order reads on from where it was.
 
 mod built;
-mod progress;
+mod course;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,28 +14,35 @@ use std::sync::Arc;
 
 use fleet_units::{MetadataConstraints, Requirements};
 
-use self::built::Built;
-use self::progress::Progresses;
+use self::built::{Built, Sources};
 use super::cluster::Cluster;
-use super::facts::MachineFacts;
 use super::machine::Machines;
-use super::slots::{MachineIx, UnitIx};
+use super::slots::{KeyIx, MachineIx, Slot, UnitIx};
+use super::values::Values;
 pub(super) use walk::Walk;
 
 /// Where a machine stands among those that are alike but for their load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Standing {
-    place: u128,
-    pub(super) machine: MachineIx,
+    used: u64,
+    rank: u64,
 }
 
 impl Standing {
     /// The share that is used of a machine decides, then how many units it has; the one that carries the registry comes
     /// last among equals, then the rank of the id decides.
-    pub(super) fn new(share: u32, load: u32, carries_registry: bool, rank: u64, machine: MachineIx) -> Self {
+    pub(super) fn new(share: u32, load: u32, carries_registry: bool, rank: u64) -> Self {
         // Machines have a few thousand units, far below what 31 bits hold.
-        let load = u128::from(load) << 1 | u128::from(carries_registry);
-        Self { place: u128::from(share) << 96 | load << 64 | u128::from(rank), machine }
+        let load = u64::from(load) << 1 | u64::from(carries_registry);
+        Self { used: u64::from(share) << 32 | load, rank }
+    }
+
+    /// No machine stands before this.
+    const FIRST: Self = Self { used: 0, rank: 0 };
+
+    /// What comes after, with nothing in between: no rank is the highest that there is.
+    fn next(self) -> Self {
+        Self { rank: self.rank + 1, ..self }
     }
 }
 
@@ -78,13 +85,32 @@ pub(super) struct ProfileIx(usize);
 #[derive(Debug, Clone)]
 struct Profile {
     asked: Asked,
+    /// The key to spread over.
+    spread: Option<KeyIx>,
     /// How many units ask it by themselves; none for what only several together do.
     units: usize,
     built: Option<Built>,
 }
 
-/// The machines that have each value of each key.
-type Values = BTreeMap<String, BTreeMap<String, BTreeSet<MachineIx>>>;
+/// How often each machine changed otherwise than by being given more, by number. A machine that is gone counts for the
+/// next of its number.
+#[derive(Debug, Clone, Default)]
+struct Versions(Vec<u32>);
+
+impl Versions {
+    fn of(&self, machine: MachineIx) -> u32 {
+        self.0.get(machine.position()).copied().unwrap_or(0)
+    }
+
+    fn count(&mut self, machine: MachineIx) -> u32 {
+        let at = machine.position();
+        if self.0.len() <= at {
+            self.0.resize(at + 1, 0);
+        }
+        self.0[at] = self.0[at].wrapping_add(1);
+        self.0[at]
+    }
+}
 
 /// More machines than this in all orders together, and they are made anew one by one.
 const MAX_ENTRIES: usize = 2_000_000;
@@ -99,24 +125,23 @@ pub(super) struct Orders {
     last: Option<(Arc<Requirements>, ProfileIx)>,
     /// What units that must be together ask, by the profiles of each.
     unions: BTreeMap<Vec<ProfileIx>, ProfileIx>,
-    values: Values,
-    /// Machines that changed otherwise than by being given more.
-    log: Vec<MachineIx>,
+    versions: Versions,
+    /// Machines that changed otherwise than by being given more, and which version of it that is.
+    log: Vec<(MachineIx, u32)>,
     /// How many changes are not in the log any more.
     forgotten: usize,
     /// Whether there is an order that would have to hear of changes.
     begun: bool,
     /// How many machines the orders have together.
     entries: usize,
-    progresses: Progresses,
 }
 
 impl Orders {
     /// A unit asks for this from now on.
-    pub(super) fn hold(&mut self, wanted: &Arc<Requirements>) -> ProfileIx {
+    pub(super) fn hold(&mut self, wanted: &Arc<Requirements>, values: &mut Values) -> ProfileIx {
         // Units of one template come one after the other.
         let last = self.last.as_ref().filter(|(last, _)| Arc::ptr_eq(last, wanted)).map(|(_, profile)| *profile);
-        let profile = last.unwrap_or_else(|| self.intern(Asked::of(wanted)));
+        let profile = last.unwrap_or_else(|| self.intern(Asked::of(wanted), values));
         self.last = Some((Arc::clone(wanted), profile));
         self.profile_mut(profile).units += 1;
         profile
@@ -146,7 +171,7 @@ impl Orders {
         }
     }
 
-    fn intern(&mut self, asked: Asked) -> ProfileIx {
+    fn intern(&mut self, asked: Asked, values: &mut Values) -> ProfileIx {
         if let Some(&known) = self.by_asked.get(&asked) {
             return known;
         }
@@ -154,13 +179,14 @@ impl Orders {
             self.profiles.push(None);
             ProfileIx(self.profiles.len() - 1)
         });
-        self.profiles[profile.0] = Some(Profile { asked: asked.clone(), units: 0, built: None });
+        let spread = asked.spread_by.as_deref().map(|key| values.number(key));
+        self.profiles[profile.0] = Some(Profile { asked: asked.clone(), spread, units: 0, built: None });
         self.by_asked.insert(asked, profile);
         profile
     }
 
     /// What these ask together, the first of them first.
-    fn union(&mut self, mut of: Vec<ProfileIx>) -> Option<ProfileIx> {
+    fn union(&mut self, mut of: Vec<ProfileIx>, values: &mut Values) -> Option<ProfileIx> {
         let mut seen = BTreeSet::new();
         of.retain(|profile| seen.insert(*profile));
         if of.len() <= 1 {
@@ -171,7 +197,7 @@ impl Orders {
         }
         let each = of.iter().map(|&profile| self.profile(profile).asked.clone());
         let asked = each.reduce(|all, next| all.and(&next))?;
-        let union = self.intern(asked);
+        let union = self.intern(asked, values);
         self.unions.insert(of, union);
         Some(union)
     }
@@ -184,34 +210,20 @@ impl Orders {
         self.profiles[profile.0].as_mut().expect("a profile is used only while a unit has it")
     }
 
-    /// A machine has this metadata from now on.
-    pub(super) fn add_values(&mut self, machine: MachineIx, facts: &MachineFacts) {
-        for (key, value) in &facts.metadata {
-            let values = self.values.entry(key.clone()).or_default();
-            values.entry(value.clone()).or_default().insert(machine);
-        }
+    /// The key that units of a profile spread over.
+    fn spread_of(&self, profile: ProfileIx) -> Option<KeyIx> {
+        self.profile(profile).spread
     }
 
-    /// It no longer has.
-    pub(super) fn remove_values(&mut self, machine: MachineIx, facts: &MachineFacts) {
-        for (key, value) in &facts.metadata {
-            let Some(values) = self.values.get_mut(key) else { continue };
-            if let Some(machines) = values.get_mut(value) {
-                machines.remove(&machine);
-                if machines.is_empty() {
-                    values.remove(value);
-                }
-            }
-            if values.is_empty() {
-                self.values.remove(key);
-            }
-        }
+    fn versions(&self) -> &Versions {
+        &self.versions
     }
 
     /// A machine changed otherwise than by being given more.
     pub(super) fn changed(&mut self, machine: MachineIx) {
+        let version = self.versions.count(machine);
         if self.begun {
-            self.log.push(machine);
+            self.log.push((machine, version));
         }
     }
 
@@ -222,11 +234,10 @@ impl Orders {
         }
         self.entries = 0;
         self.begun = false;
-        self.progresses = Progresses::default();
     }
 
     /// The order of a profile, as it is now; it is taken out, for the caller to put back.
-    fn take(&mut self, profile: ProfileIx, machines: &Machines) -> Built {
+    fn take(&mut self, profile: ProfileIx, machines: &Machines, values: &Values) -> Built {
         if self.log.len() > 2 * machines.len() + 64 {
             self.forgotten += self.log.len();
             self.log.clear();
@@ -236,26 +247,27 @@ impl Orders {
         let (forgotten, now) = (self.forgotten, self.forgotten + self.log.len());
         let entry = self.profiles[profile.0].as_mut().expect("a profile is used only while a unit has it");
         self.entries -= entry.built.as_ref().map_or(0, Built::len);
-        let known = entry.built.take().filter(|built| built.read >= forgotten && now - built.read <= few);
-        match known {
+        let is_good = |built: &Built| built.read >= forgotten && now - built.read <= few && !built.is_worn(values);
+        let sources = Sources { machines, values, versions: &self.versions };
+        let (asked, spread) = (&entry.asked, entry.spread);
+        let mut built = match entry.built.take().filter(is_good) {
             Some(mut built) => {
-                let at = built.read - forgotten;
-                for &machine in &self.log[at..] {
-                    built.update(machine, &entry.asked, machines);
+                let unread = &self.log[built.read - forgotten..];
+                if !unread.is_empty() {
+                    built.courses.clear();
                 }
-                built.read = now;
-                built.settle(&entry.asked, machines);
+                // What a machine is now is said once, with its last change.
+                let last = unread.iter().filter(|(machine, version)| *version == self.versions.of(*machine));
+                last.for_each(|(machine, _)| built.enter(*machine, asked, sources));
                 built
             }
-            None => {
-                let mut built = match rarest(&self.values, &entry.asked.metadata) {
-                    Some(few) => Built::new(&entry.asked, few.iter().flat_map(|few| few.iter().copied()), machines),
-                    None => Built::new(&entry.asked, machines.iter().map(|(machine, _)| machine), machines),
-                };
-                built.read = now;
-                built
-            }
-        }
+            None => match rarest(values, &asked.metadata) {
+                Some(few) => Built::new(asked, spread, few.into_iter().flatten().copied(), sources),
+                None => Built::new(asked, spread, machines.iter().map(|(machine, _)| machine), sources),
+            },
+        };
+        built.read = now;
+        built
     }
 
     /// Puts an order back.
@@ -272,8 +284,8 @@ impl Orders {
 /// The machines that have what the rarest demand asks for, by value.
 fn rarest<'a>(values: &'a Values, demands: &MetadataConstraints) -> Option<Vec<&'a BTreeSet<MachineIx>>> {
     let machines = demands.iter().filter_map(|demand| {
-        let known = values.get(&demand.key);
-        Some(demand.any_of()?.iter().filter_map(|value| known?.get(value)).collect::<Vec<_>>())
+        let known = |value: &String| values.machines(&demand.key, value);
+        Some(demand.any_of()?.iter().filter_map(known).collect::<Vec<_>>())
     });
     machines.min_by_key(|machines| machines.iter().map(|of_value| of_value.len()).sum::<usize>())
 }
@@ -285,7 +297,7 @@ impl Cluster {
             &[unit] => self.units[unit].profile,
             _ => {
                 let each = members.iter().filter_map(|&unit| self.units[unit].profile).collect();
-                self.orders.union(each)
+                self.orders.union(each, &mut self.values)
             }
         }
     }

@@ -267,10 +267,17 @@ impl Cluster {
     }
 
     fn find_on(&self, walk: &mut Walk, members: &[UnitIx]) -> Option<(MachineIx, Choice)> {
-        let takes = |machine: &MachineIx| self.is_able(members, *machine);
+        let is_ordered = walk.is_ordered();
+        let takes = |machine: &MachineIx| match is_ordered {
+            true => self.is_able_if_suitable(members, *machine),
+            false => self.is_able(members, *machine),
+        };
         let best = std::iter::from_fn(|| walk.next(self)).find(takes)?;
         walk.found();
         let after = std::iter::from_fn(|| walk.next(self)).take(RUNNER_UP_TRIES).find(takes);
+        if after.is_some() {
+            walk.found();
+        }
         let why = match after {
             None => Choice::Only,
             Some(next) => Choice::before(self.candidate(members, best), self.candidate(members, next)),
@@ -283,9 +290,10 @@ impl Cluster {
         let entry = &self.machines[machine];
         let traits = entry.facts.traits();
         let spread = self.spread_of(members).map(|(group, key)| {
-            let value = entry.facts.metadata.get(&*key).map(|value| self.groups[group].value(&key, value));
-            let units = value.as_ref().map_or(0, |value| self.count_of(group, &key, value));
-            SpreadCount { key, value, units }
+            let value = entry.value(key);
+            let units = value.map_or(0, |value| self.count_of(group, key, value));
+            let value = value.map(|value| self.values.value(key, value).clone());
+            SpreadCount { key: self.values.key(key).clone(), value, units }
         });
         let wanted = members.iter().filter_map(|&unit| self.units[unit].requirements());
         let unmet: BTreeSet<&MetadataPredicate> =

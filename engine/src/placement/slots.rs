@@ -37,7 +37,11 @@ slots!(
     /// A pattern of unit names.
     PatternIx,
     /// Units that are counted together.
-    GroupIx
+    GroupIx,
+    /// A key of the machines' metadata.
+    KeyIx,
+    /// A value of such a key, among the values of that key.
+    ValueIx
 );
 
 /// How many values lie together: they are never moved, and little is set aside for those to come.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::cluster::Cluster;
 use super::facts::Presence;
 use super::rejection::Rejection;
-use super::slots::{GroupIx, MachineIx, UnitIx};
+use super::slots::{GroupIx, KeyIx, MachineIx, UnitIx, ValueIx};
+use super::values::MachineValues;
 
 /// Units of one `SpreadGroup=`, or of one template.
 #[derive(Debug, Clone)]
@@ -14,8 +15,10 @@ pub(super) struct Group {
     name: Arc<str>,
     /// How many units are counted in it, placed or not.
     members: usize,
+    /// How many of them say which `MaxPerMachine=`.
+    limited: usize,
     /// The keys that some of them spread over.
-    keys: BTreeMap<Arc<str>, Key>,
+    keys: BTreeMap<KeyIx, Key>,
 }
 
 /// A key that units spread over.
@@ -24,28 +27,20 @@ struct Key {
     /// By how many.
     units: usize,
     /// How many units of the group are on machines of each value. Lost machines do not count.
-    counts: BTreeMap<Arc<str>, u32>,
+    counts: Counts,
 }
+
+/// How many units are on machines of each value.
+pub(super) type Counts = BTreeMap<ValueIx, u32>;
 
 impl Group {
     fn new(name: &str) -> Self {
-        Self { name: name.into(), members: 0, keys: BTreeMap::new() }
-    }
-
-    /// A key that some of it spread over, as it is kept.
-    pub(super) fn key(&self, key: &str) -> Option<&Arc<str>> {
-        self.keys.get_key_value(key).map(|(known, _)| known)
-    }
-
-    /// A value of a key, as it is kept where a unit is on a machine of it.
-    pub(super) fn value(&self, key: &str, value: &str) -> Arc<str> {
-        let known = self.counts(key).and_then(|counts| counts.get_key_value(value));
-        known.map_or_else(|| value.into(), |(known, _)| known.clone())
+        Self { name: name.into(), members: 0, limited: 0, keys: BTreeMap::new() }
     }
 
     /// How many units are on machines of each value.
-    pub(super) fn counts(&self, key: &str) -> Option<&BTreeMap<Arc<str>, u32>> {
-        self.keys.get(key).map(|key| &key.counts)
+    pub(super) fn counts(&self, key: KeyIx) -> Option<&Counts> {
+        self.keys.get(&key).map(|key| &key.counts)
     }
 }
 
@@ -59,18 +54,12 @@ pub(super) struct Here {
 }
 
 /// Adds to a count, or takes off it, and forgets one that is zero.
-fn change<K: Ord + ?Sized, Q: Ord + Clone + std::borrow::Borrow<K>>(
-    counts: &mut BTreeMap<Q, u32>,
-    at: &K,
-    own: impl FnOnce() -> Q,
-    by: u32,
-    up: bool,
-) {
-    match counts.get_mut(at) {
+fn change<K: Ord>(counts: &mut BTreeMap<K, u32>, at: K, by: u32, up: bool) {
+    match counts.get_mut(&at) {
         Some(count) if up => *count += by,
         Some(count) if *count > by => *count -= by,
-        Some(_) => drop(counts.remove(at)),
-        None if up && by > 0 => drop(counts.insert(own(), by)),
+        Some(_) => drop(counts.remove(&at)),
+        None if up && by > 0 => drop(counts.insert(at, by)),
         None => {}
     }
 }
@@ -86,8 +75,10 @@ impl Cluster {
         self.units[unit].limit = wanted.max_per_machine;
         let is_new = self.groups[group].members == 0;
         self.groups[group].members += 1;
+        self.groups[group].limited += usize::from(wanted.max_per_machine.is_some());
         let Some(key) = &wanted.spread_by else { return };
-        if let Some(key) = self.groups[group].keys.get_mut(&**key) {
+        let key = self.values.number(key);
+        if let Some(key) = self.groups[group].keys.get_mut(&key) {
             key.units += 1;
             return;
         }
@@ -95,11 +86,11 @@ impl Cluster {
         // Of a group that was not there nothing is listed.
         let machines = self.machines.iter().filter(|(_, machine)| !is_new && machine.groups.contains_key(&group));
         for (_, machine) in machines.filter(|(_, machine)| machine.facts.presence != Presence::Gone) {
-            if let Some(value) = machine.facts.metadata.get(key) {
-                change(&mut counted.counts, &**value, || value.as_str().into(), machine.groups[&group].listed, true);
+            if let Some(value) = machine.value(key) {
+                change(&mut counted.counts, value, machine.groups[&group].listed, true);
             }
         }
-        self.groups[group].keys.insert(key.as_str().into(), counted);
+        self.groups[group].keys.insert(key, counted);
     }
 
     /// No longer counts a unit, which is counted nowhere by now.
@@ -109,12 +100,14 @@ impl Cluster {
         let Some(wanted) = self.units[unit].requirements().cloned() else { return };
         let entry = &mut self.groups[group];
         entry.members -= 1;
-        if let Some(key) = &wanted.spread_by
-            && let Some(counted) = entry.keys.get_mut(&**key)
-        {
-            counted.units -= 1;
-            if counted.units == 0 {
-                entry.keys.remove(&**key);
+        entry.limited -= usize::from(wanted.max_per_machine.is_some());
+        if let Some(key) = &wanted.spread_by {
+            let key = self.values.number(key);
+            if let Some(counted) = entry.keys.get_mut(&key) {
+                counted.units -= 1;
+                if counted.units == 0 {
+                    entry.keys.remove(&key);
+                }
             }
         }
         if entry.members == 0 {
@@ -132,13 +125,13 @@ impl Cluster {
         let here = machine.groups.entry(group).or_default();
         here.listed = if up { here.listed + 1 } else { here.listed - 1 };
         if let Some(limit) = limit {
-            change(&mut here.limits, &limit, || limit, 1, up);
+            change(&mut here.limits, limit, 1, up);
         }
         if here.listed == 0 {
             machine.groups.remove(&group);
         }
         if machine.facts.presence != Presence::Gone {
-            count_values(&mut self.groups[group], &machine.facts.metadata, 1, up);
+            count_values(&mut self.groups[group], &machine.values, 1, up);
         }
     }
 
@@ -147,7 +140,7 @@ impl Cluster {
         let entry = &self.machines[machine];
         if entry.facts.presence != Presence::Gone {
             for (&group, here) in &entry.groups {
-                count_values(&mut self.groups[group], &entry.facts.metadata, here.listed, up);
+                count_values(&mut self.groups[group], &entry.values, here.listed, up);
             }
         }
     }
@@ -160,6 +153,9 @@ impl Cluster {
         machine: MachineIx,
     ) -> Option<Rejection> {
         let group = self.units[unit].group?;
+        if self.groups[group].limited == 0 {
+            return None;
+        }
         let entry = &self.machines[machine];
         let here = entry.groups.get(&group);
         let of_group = |other: &&UnitIx| self.units[**other].group == Some(group);
@@ -206,10 +202,10 @@ impl Here {
     }
 }
 
-fn count_values(group: &mut Group, metadata: &BTreeMap<String, String>, by: u32, up: bool) {
+fn count_values(group: &mut Group, values: &MachineValues, by: u32, up: bool) {
     for (key, counted) in &mut group.keys {
-        if let Some(value) = metadata.get(&**key) {
-            change(&mut counted.counts, &**value, || value.as_str().into(), by, up);
+        if let Some((_, value)) = values.iter().find(|(of, _)| of == key) {
+            change(&mut counted.counts, *value, by, up);
         }
     }
 }

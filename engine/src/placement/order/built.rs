@@ -1,13 +1,13 @@
 //! The machines of one profile, in buckets of those that only their load tells apart.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
-use std::sync::Arc;
 
-use super::{Asked, Standing};
+use super::course::Courses;
+use super::{Asked, Standing, Versions};
 use crate::placement::machine::Machines;
 use crate::placement::resources::Class;
-use crate::placement::slots::MachineIx;
+use crate::placement::slots::{KeyIx, MachineIx, Slot, ValueIx};
+use crate::placement::values::Values;
 
 /// With more values than this of the key to spread over, machines are not kept apart by it.
 const MAX_VALUES: usize = 64;
@@ -26,11 +26,20 @@ pub(super) struct Bucket {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Value {
     /// This one.
-    One(u32),
+    One(ValueIx),
     /// There are too many to tell them apart.
     Some,
     /// The machine does not have the key.
     None,
+}
+
+/// A machine, as it stood when it was put here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Entry {
+    pub(super) standing: Standing,
+    pub(super) machine: MachineIx,
+    /// Of the machine: where that is another by now, the machine is elsewhere, or nowhere.
+    version: u32,
 }
 
 /// The machines of one profile.
@@ -39,52 +48,64 @@ pub(super) struct Built {
     /// How much of the log is in it.
     pub(super) read: usize,
     by_share: bool,
-    /// The values seen, by number.
-    values: Vec<Arc<str>>,
-    numbers: BTreeMap<Arc<str>, u32>,
+    /// The key to spread over.
+    spread: Option<KeyIx>,
+    /// Whether machines are kept apart by it.
+    apart: bool,
     /// What the machines of each bucket have in common, and the machines; a bucket keeps its number when it is empty.
-    buckets: Vec<(Bucket, BTreeSet<Standing>)>,
+    buckets: Vec<(Bucket, BTreeSet<Entry>)>,
     by_bucket: BTreeMap<Bucket, BucketIx>,
-    /// Where each machine is, by number; what is said of its load may be too low.
-    at: Vec<(MachineIx, Option<Place>)>,
+    /// How many entries there are, and were when it was made.
+    entries: usize,
+    at_first: usize,
+    /// How far it was tried for units of some kinds.
+    pub(super) courses: Courses,
 }
-
-/// Where a machine is.
-type Place = (BucketIx, Standing);
 
 /// The number of a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BucketIx(usize);
 
+/// What an order is made from.
+#[derive(Clone, Copy)]
+pub(super) struct Sources<'a> {
+    pub(super) machines: &'a Machines,
+    pub(super) values: &'a Values,
+    pub(super) versions: &'a Versions,
+}
+
 impl Built {
-    pub(super) fn new(asked: &Asked, candidates: impl Iterator<Item = MachineIx>, machines: &Machines) -> Self {
+    pub(super) fn new(
+        asked: &Asked,
+        spread: Option<KeyIx>,
+        candidates: impl Iterator<Item = MachineIx>,
+        sources: Sources<'_>,
+    ) -> Self {
         let mut built = Self {
             read: 0,
             by_share: asked.by_share,
-            values: Vec::new(),
-            numbers: BTreeMap::new(),
+            spread,
+            apart: spread.is_some_and(|key| sources.values.len(key) <= MAX_VALUES),
             buckets: Vec::new(),
             by_bucket: BTreeMap::new(),
-            at: Vec::new(),
+            entries: 0,
+            at_first: 0,
+            courses: Courses::default(),
         };
-        for machine in candidates {
-            if let Some(place) = built.enter(machine, asked, machines) {
-                built.at.push((machine, Some(place)));
-            }
-        }
-        built.at.sort_unstable_by_key(|(machine, _)| *machine);
-        built.settle(asked, machines);
+        candidates.for_each(|machine| built.enter(machine, asked, sources));
+        built.at_first = built.entries;
         built
     }
 
-    /// How many machines it has.
+    /// How many entries it has.
     pub(super) fn len(&self) -> usize {
-        self.at.len()
+        self.entries
     }
 
-    /// The values by which machines are kept apart; none where they are too many.
-    pub(super) fn values(&self) -> Option<&[Arc<str>]> {
-        (self.values.len() <= MAX_VALUES).then_some(&self.values)
+    /// Whether it would be better made anew: too many values are kept apart, or too much in it is of the past.
+    pub(super) fn is_worn(&self, values: &Values) -> bool {
+        let many = self.apart && self.spread.is_some_and(|key| values.len(key) > 2 * MAX_VALUES);
+        many || self.entries > 2 * self.at_first + 64
     }
 
     /// All buckets that are not empty.
@@ -93,91 +114,64 @@ impl Built {
         numbered.map(|(n, (bucket, _))| (BucketIx(n), bucket))
     }
 
-    /// Takes up what a machine is now.
-    pub(super) fn update(&mut self, machine: MachineIx, asked: &Asked, machines: &Machines) {
-        let at = self.at.binary_search_by_key(&machine, |(machine, _)| *machine);
-        if let Ok(at) = at
-            && let (_, Some((bucket, standing))) = self.at[at]
-        {
-            self.buckets[bucket.0].1.remove(&standing);
-        }
-        let place = self.enter(machine, asked, machines);
-        match at {
-            Ok(at) => self.at[at].1 = place,
-            Err(at) if place.is_some() => self.at.insert(at, (machine, place)),
-            Err(_) => {}
-        }
-    }
-
-    /// Puts a machine that is in no bucket into its own; none if it is not one of them.
-    fn enter(&mut self, machine: MachineIx, asked: &Asked, machines: &Machines) -> Option<Place> {
-        let entry = machines.get(machine).filter(|entry| entry.facts.is_open())?;
+    /// Puts a machine where it belongs now, if it is one of them. Where it was put before counts no more: its version is
+    /// another.
+    pub(super) fn enter(&mut self, machine: MachineIx, asked: &Asked, sources: Sources<'_>) {
+        let Some(entry) = sources.machines.get(machine).filter(|entry| entry.facts.is_open()) else { return };
         let traits = entry.facts.traits();
         if !asked.metadata.matches(&traits) {
-            return None;
+            return;
         }
-        let value = match &asked.spread_by {
-            Some(key) => entry.facts.metadata.get(key).map_or(Value::None, |value| self.number(value)),
+        let value = self.spread.map_or(Value::None, |key| match entry.value(key) {
+            Some(value) if self.apart => Value::One(value),
+            Some(_) => Value::Some,
             None => Value::None,
-        };
+        });
         // There are no more preferences than a unit file has lines.
         let unmet = asked.prefer.unmet(&traits) as u32;
         let class = if asked.by_share { Class::of(&entry.facts.capacity) } else { Class::default() };
         let bucket = Bucket { value, unmet, class };
-        let standing = entry.standing(machine, self.by_share);
         let buckets = &mut self.buckets;
         let bucket = *self.by_bucket.entry(bucket).or_insert_with(|| {
             buckets.push((bucket, BTreeSet::new()));
             BucketIx(buckets.len() - 1)
         });
-        self.buckets[bucket.0].1.insert(standing);
-        Some((bucket, standing))
+        let standing = entry.standing(self.by_share);
+        let said = Entry { standing, machine, version: sources.versions.of(machine) };
+        self.buckets[bucket.0].1.insert(said);
+        self.entries += 1;
     }
 
-    fn number(&mut self, value: &str) -> Value {
-        if self.values.len() > MAX_VALUES {
-            return Value::Some;
-        }
-        if let Some(&number) = self.numbers.get(value) {
-            return Value::One(number);
-        }
-        // At most a few more than the limit.
-        let number = self.values.len() as u32;
-        let value: Arc<str> = value.into();
-        self.values.push(value.clone());
-        self.numbers.insert(value, number);
-        Value::One(number)
-    }
-
-    /// Where there are too many values by now, none of the machines is kept apart by its own.
-    pub(super) fn settle(&mut self, asked: &Asked, machines: &Machines) {
-        let apart = |bucket: &Bucket| matches!(bucket.value, Value::One(_));
-        if self.values.len() > MAX_VALUES && self.buckets().any(|(_, bucket)| apart(bucket)) {
-            let all: Vec<MachineIx> = self.at.iter().map(|(machine, _)| *machine).collect();
-            for machine in all {
-                self.update(machine, asked, machines);
-            }
-        }
-    }
-
-    /// The first machine of a bucket from one on. Those that were given more than is said here are put where
-    /// they belong.
-    pub(super) fn next(&mut self, bucket: BucketIx, from: Bound<Standing>, machines: &Machines) -> Option<Standing> {
+    /// The first machine of a bucket from a place on. Those that were given more than is said here are put where they
+    /// belong.
+    pub(super) fn next(
+        &mut self,
+        bucket: BucketIx,
+        from: Standing,
+        machines: &Machines,
+        versions: &Versions,
+    ) -> Option<Entry> {
         let order = &mut self.buckets[bucket.0].1;
         loop {
-            let said = match from {
-                Bound::Unbounded => *order.first()?,
-                from => *order.range((from, Bound::Unbounded)).next()?,
-            };
-            let now = machines[said.machine].standing(said.machine, self.by_share);
-            if now == said {
+            let said = *order.range(Entry::first_at(from)..).next()?;
+            if said.version != versions.of(said.machine) {
+                order.remove(&said);
+                self.entries -= 1;
+                continue;
+            }
+            let standing = machines[said.machine].standing(self.by_share);
+            if standing == said.standing {
                 return Some(said);
             }
             order.remove(&said);
-            order.insert(now);
-            if let Ok(at) = self.at.binary_search_by_key(&said.machine, |(machine, _)| *machine) {
-                self.at[at].1 = Some((bucket, now));
-            }
+            order.insert(Entry { standing, ..said });
         }
+    }
+}
+
+impl Entry {
+    /// What is not after anything that stands there.
+    fn first_at(standing: Standing) -> Self {
+        Self { standing, machine: MachineIx::at(0), version: 0 }
     }
 }
