@@ -1,5 +1,6 @@
 //! Every machine's verdict on a unit, by the code that decides.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use fleet_units::{MachineId, UnitName};
@@ -44,6 +45,17 @@ pub struct Verdict {
     pub member: Option<UnitName>,
 }
 
+impl Verdict {
+    /// Whether another machine answers alike.
+    pub(super) fn says_the_same(&self, other: &Self) -> bool {
+        let same = match (&self.rejection, &other.rejection) {
+            (Some(this), Some(other)) => this.is_like(other),
+            (this, other) => this.is_none() && other.is_none(),
+        };
+        same && self.member == other.member
+    }
+}
+
 /// Machines that reject for one reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alike {
@@ -71,17 +83,24 @@ impl Explanation {
     /// The machines that reject it, by reason: the most frequent first.
     #[must_use]
     pub fn rejecting(&self) -> Vec<Alike> {
-        let mut by_class: BTreeMap<_, Alike> = BTreeMap::new();
+        let mut reasons: Vec<Alike> = Vec::new();
         for verdict in &self.verdicts {
             let Some(example) = &verdict.rejection else { continue };
-            let member = verdict.member.clone();
-            let fresh = || Alike { example: example.clone(), member: member.clone(), machines: Vec::new() };
-            let alike = by_class.entry((example.class(), member.clone())).or_insert_with(fresh);
-            alike.machines.push(verdict.machine.clone());
-            alike.example.merge(example.clone());
+            let same = |alike: &&mut Alike| alike.example.is_like(example) && alike.member == verdict.member;
+            match reasons.iter_mut().find(same) {
+                Some(alike) => {
+                    alike.machines.push(verdict.machine.clone());
+                    alike.example.merge(example.clone());
+                }
+                None => reasons.push(Alike {
+                    example: example.clone(),
+                    member: verdict.member.clone(),
+                    machines: vec![verdict.machine.clone()],
+                }),
+            }
         }
-        let mut reasons: Vec<Alike> = by_class.into_values().collect();
-        reasons.sort_by_key(|alike| std::cmp::Reverse(alike.machines.len()));
+        reasons
+            .sort_by_cached_key(|alike| (Reverse(alike.machines.len()), alike.example.class(), alike.member.clone()));
         reasons
     }
 
@@ -113,7 +132,7 @@ impl Cluster {
     pub fn explain(&mut self, name: &UnitName) -> Option<Explanation> {
         let unit = self.explicable(name)?;
         let mut explanation = self.explained(unit);
-        explanation.remedy = self.remedy(unit, &explanation.outcome);
+        explanation.remedy = self.remedy(unit, &explanation.outcome, &explanation.verdicts);
         Some(explanation)
     }
 
@@ -133,7 +152,7 @@ impl Cluster {
             copy.pass();
             explanation.outcome = copy.units[unit].outcome.clone();
             explanation.held = copy.units[unit].rare.hold.clone();
-            explanation.remedy = copy.remedy(unit, &explanation.outcome);
+            explanation.remedy = copy.remedy(unit, &explanation.outcome, &explanation.verdicts);
             return Some((explanation, BTreeSet::new()));
         }
         let mut explanation = self.explained(unit);
@@ -141,7 +160,7 @@ impl Cluster {
         self.dirty.insert(unit);
         let decided: Vec<UnitName> = self.pass().into_iter().map(|decision| decision.unit).collect();
         explanation.outcome = self.units[unit].outcome.clone();
-        explanation.remedy = self.remedy(unit, &explanation.outcome);
+        explanation.remedy = self.remedy(unit, &explanation.outcome, &explanation.verdicts);
         let disturbed = self.changed.iter().map(|&machine| self.machines[machine].facts.id.clone()).collect();
         for name in decided {
             if let Some(unit) = self.units.find(name.as_str()) {
@@ -170,23 +189,26 @@ impl Cluster {
     /// All but what would help.
     fn explained(&mut self, unit: UnitIx) -> Explanation {
         let together = self.together(unit);
-        let verdicts = self.machines.iter().map(|(machine, entry)| {
-            let (rejection, member) = if entry.facts.presence != Presence::Present {
-                (Some(entry.facts.absence()), None)
-            } else if entry.units.contains(&unit) {
-                (self.rejection_kept(unit, machine), None)
-            } else if let Some((rejection, whose)) = self.rejection_of(&together, machine) {
-                let member = (whose != unit && !rejection.is_joint()).then(|| self.units[whose].name.clone());
-                (Some(rejection), member)
-            } else {
-                (self.rejection_by_group(unit, machine), None)
-            };
-            Verdict { machine: entry.facts.id.clone(), load: entry.load(), rejection, member }
-        });
-        let verdicts = verdicts.collect();
+        let verdicts = self.machines.iter().map(|(machine, _)| self.verdict(&together, unit, machine)).collect();
         let entry = &self.units[unit];
         let (outcome, held, places) = (entry.outcome.clone(), entry.rare.hold.clone(), self.places(&entry.name));
         Explanation { outcome, held, places, anew: self.anew(unit), verdicts, remedy: None }
+    }
+
+    /// What a machine answers about a unit that comes together with these, itself included.
+    pub(super) fn verdict(&self, together: &[UnitIx], unit: UnitIx, machine: MachineIx) -> Verdict {
+        let entry = &self.machines[machine];
+        let (rejection, member) = if entry.facts.presence != Presence::Present {
+            (Some(entry.facts.absence()), None)
+        } else if entry.units.contains(&unit) {
+            (self.rejection_kept(unit, machine), None)
+        } else if let Some((rejection, whose)) = self.rejection_of(together, machine) {
+            let member = (whose != unit && !rejection.is_joint()).then(|| self.units[whose].name.clone());
+            (Some(rejection), member)
+        } else {
+            (self.rejection_by_group(unit, machine), None)
+        };
+        Verdict { machine: entry.facts.id.clone(), load: entry.load(), rejection, member }
     }
 
     fn put_aside(&mut self) -> ToDo {

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::cluster::{Cluster, MAX_UNITS};
+use super::demand::Demand;
 use super::facts::Presence;
 use super::machine::Machine;
 use super::rejection::Rejection;
@@ -54,8 +55,8 @@ impl Cluster {
         {
             return Some(Rejection::OtherMachine { wanted: id.clone() });
         }
-        if let Some(unmet) = wanted.metadata.first_unmet(&entry.facts.traits()) {
-            return Some(Rejection::Metadata { unmet: unmet.clone() });
+        if let Some(unmet) = Demand::first_unmet(wanted, &entry.facts.traits()) {
+            return Some(Rejection::Metadata { unmet });
         }
         let peer = self.missing_global(unit, machine)?;
         Some(Rejection::PeerNotHere { peer: self.units[peer].name.clone() })

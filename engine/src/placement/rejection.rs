@@ -4,8 +4,9 @@ use std::cmp::Reverse;
 use std::fmt;
 use std::sync::Arc;
 
-use fleet_units::{MachineId, MetadataPredicate, UnitName};
+use fleet_units::{MachineId, UnitName};
 
+use super::demand::Demand;
 use super::resources::Resource;
 
 /// Why a machine cannot take a unit: the first filter that rejects.
@@ -19,7 +20,7 @@ pub enum Rejection {
     /// It does not meet a demand of `MachineMetadata=`.
     Metadata {
         /// The demand.
-        unmet: MetadataPredicate,
+        unmet: Demand,
     },
     /// It has no room for what `Memory=` or `CPU=` ask.
     Resources {
@@ -139,7 +140,7 @@ impl Rejection {
     }
 
     /// Whether it is of the same class as another.
-    fn is_like(&self, other: &Self) -> bool {
+    pub(super) fn is_like(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Conflict { .. }, Self::Conflict { .. })
             | (Self::StillStopping { .. }, Self::StillStopping { .. })

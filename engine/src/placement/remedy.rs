@@ -4,7 +4,7 @@
 //! Whether one machine can take a unit hangs on that machine alone, on what is on it, and on the units that must come
 //! with it: so each trial is made on a copy of so much, not of the whole cluster.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use fleet_units::{
 
 use super::cluster::Cluster;
 use super::decision::{Blocker, Outcome};
+use super::explain::Verdict;
 use super::facts::Presence;
 use super::filter::rejection_by_state;
 use super::rejection::Rejection;
@@ -134,23 +135,28 @@ struct Found {
 }
 
 impl Cluster {
-    /// The smallest change that would place a unit of which this was decided.
-    pub(super) fn remedy(&self, unit: UnitIx, outcome: &Outcome) -> Option<Remedy> {
-        let (members, given) = match outcome {
-            Outcome::Unplaceable { .. } => (self.together(unit), Vec::new()),
-            Outcome::Waiting { on: Blocker::PeerInactive { peer } } => {
-                let mut members = self.together(unit);
-                members.extend(self.units.find(peer.as_str()));
-                (members, vec![Step::Start(peer.clone())])
-            }
-            _ => return None,
-        };
+    /// The smallest change that would place a unit of which this was decided, and of which each machine says this.
+    pub(super) fn remedy(&self, unit: UnitIx, outcome: &Outcome, verdicts: &[Verdict]) -> Option<Remedy> {
         if self.units[unit].is_global() {
             return None;
         }
+        let (members, given, machines) = match outcome {
+            Outcome::Unplaceable { .. } => {
+                let members = self.together(unit);
+                (members, Vec::new(), self.worth_trying(verdicts))
+            }
+            Outcome::Waiting { on: Blocker::PeerInactive { peer } } => {
+                let mut members = self.together(unit);
+                members.extend(self.units.find(peer.as_str()));
+                let verdicts: Vec<Verdict> =
+                    self.machines.iter().map(|(machine, _)| self.verdict(&members, unit, machine)).collect();
+                (members, vec![Step::Start(peer.clone())], self.worth_trying(&verdicts))
+            }
+            _ => return None,
+        };
         let mut best: Option<Found> = None;
         let rivals = self.rivals(&members);
-        for machine in self.worth_trying(&members) {
+        for machine in machines {
             let mut trial = Trial::new(self, machine, &members, &rivals);
             given.iter().for_each(|step| trial.make(step));
             trial.search(given.clone(), &mut best);
@@ -171,20 +177,25 @@ impl Cluster {
         rivals
     }
 
-    /// For each reason for which machines reject these, the least loaded of them.
-    fn worth_trying(&self, members: &[UnitIx]) -> Vec<MachineIx> {
-        let present = self.machines.iter().filter(|(_, entry)| entry.facts.presence == Presence::Present);
-        let mut by_reason: BTreeMap<_, BTreeSet<(bool, u32, &MachineId, MachineIx)>> = BTreeMap::new();
-        for (machine, entry) in present {
-            let reason = self.rejection_of(members, machine).map(|(rejection, unit)| (rejection.class(), unit));
-            let order = (rejection_by_state(entry).is_some(), entry.load(), &entry.facts.id, machine);
-            let alike = by_reason.entry(reason).or_default();
-            alike.insert(order);
-            if alike.len() > MACHINES_A_REASON {
-                alike.pop_last();
+    /// For each reason for which machines reject, the least loaded of them. `verdicts` has all machines by id.
+    fn worth_trying(&self, verdicts: &[Verdict]) -> Vec<MachineIx> {
+        let mut reasons: Vec<&Verdict> = Vec::new();
+        let mut alike: Vec<BTreeSet<(bool, u32, &MachineId, MachineIx)>> = Vec::new();
+        for ((machine, entry), verdict) in self.machines.iter().zip(verdicts) {
+            if entry.facts.presence != Presence::Present {
+                continue;
+            }
+            let at = reasons.iter().position(|first| first.says_the_same(verdict)).unwrap_or_else(|| {
+                reasons.push(verdict);
+                alike.push(BTreeSet::new());
+                alike.len() - 1
+            });
+            alike[at].insert((rejection_by_state(entry).is_some(), entry.load(), &entry.facts.id, machine));
+            if alike[at].len() > MACHINES_A_REASON {
+                alike[at].pop_last();
             }
         }
-        by_reason.into_values().flatten().map(|(.., machine)| machine).collect()
+        alike.into_iter().flatten().map(|(.., machine)| machine).collect()
     }
 }
 
