@@ -5,10 +5,10 @@
 //! compaction, and when the store turns out to be another, everything is loaded again and only differences are handed
 //! over. The mirror itself remembers no values, only which revision of each key it has handed over.
 
-mod known;
 mod load;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,7 +16,6 @@ use bytes::Bytes;
 use crate::jitter::Jitter;
 use crate::step::{CallId, Mono, Now, Owner, StateMachine, StoreEffect, StoreEvent, WatchId};
 use crate::store::{Header, KeyValue, Request, StoreError, prefix_end};
-use known::Known;
 
 /// How many keys a page holds.
 const PAGE: i64 = 1_000;
@@ -132,7 +131,7 @@ pub struct Mirror {
     names: u64,
     phase: Phase,
     /// Mod revision of every key as handed over; 0 where it belongs to a store that is gone.
-    known: Known,
+    known: BTreeMap<Box<[u8]>, i64>,
     /// Everything up to here has been handed over.
     revision: i64,
     /// Highest revision that the store has shown.
@@ -172,7 +171,7 @@ impl Mirror {
             jitter,
             names: 0,
             phase: Phase::Stopped,
-            known: Known::default(),
+            known: BTreeMap::new(),
             revision: 0,
             seen: 0,
             cluster: None,
@@ -268,7 +267,7 @@ impl Mirror {
         self.cancel_watch(out);
         self.complete = false;
         self.said = Some(why.clone());
-        self.known.forget_revisions();
+        self.known.values_mut().for_each(|revision| *revision = 0);
         self.revision = 0;
         self.seen = 0;
         self.cluster = None;

@@ -73,7 +73,7 @@ impl Alike {
     pub fn reason(&self) -> String {
         let words = if self.machines.len() == 1 { self.example.to_string() } else { self.example.plural() };
         match &self.member {
-            Some(member) => format!("{words} (for {member}, which must be with it)"),
+            Some(member) => format!("{words} (for {member})"),
             None => words,
         }
     }
@@ -269,7 +269,7 @@ impl Cluster {
     }
 
     /// A unit that `MachineOf=` names and that is elsewhere.
-    fn rejection_by_group(&self, unit: UnitIx, machine: MachineIx) -> Option<Rejection> {
+    pub(super) fn rejection_by_group(&self, unit: UnitIx, machine: MachineIx) -> Option<Rejection> {
         self.peers(unit).find_map(|peer| {
             let entry = &self.units[peer];
             let elsewhere = entry.places.iter().find(|at| **at != machine)?;

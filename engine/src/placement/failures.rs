@@ -44,8 +44,11 @@ impl Cluster {
     }
 
     /// Whether another machine can take a unit and all that must be with it. Where one of these does not follow it and
-    /// stays, the others would have to come back there at once.
+    /// stays, the others would have to come back there at once. A global unit is on the others already.
     pub(super) fn has_alternative(&self, unit: UnitIx, machine: MachineIx) -> bool {
+        if self.units[unit].is_global() {
+            return false;
+        }
         let group = self.group_of(unit);
         let comes_along = |member: &UnitIx| *member == unit || self.follows(*member, unit, &group);
         group.iter().all(comes_along)

@@ -63,6 +63,13 @@ fn way(
     None
 }
 
+/// The shortest circle that leads from a unit back to it.
+pub(super) fn circle(unit: &UnitName, names: impl FnMut(&UnitName) -> BTreeSet<UnitName>) -> Option<Cycle> {
+    let mut circle = way(unit, unit, names)?;
+    circle.pop();
+    Some(Cycle::new(circle))
+}
+
 /// Why a unit that asks for this must not be submitted beside those that there are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Circular {
@@ -128,10 +135,9 @@ pub fn refuse_circles(
         after
     };
     if (!own.after.is_empty() || !own.requires.is_empty())
-        && let Some(mut circle) = way(unit, unit, starts)
+        && let Some(circle) = circle(unit, starts)
     {
-        circle.pop();
-        return Err(Circular::Starts(Cycle::new(circle)));
+        return Err(Circular::Starts(circle));
     }
     if own.machine_of.is_empty() || own.replaces.is_empty() {
         return Ok(());

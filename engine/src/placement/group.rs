@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fleet_units::{Peer, UnitName};
+use fleet_units::{Peer, Requirements, UnitName};
 
 use super::cluster::Cluster;
 use super::decision::{Blocker, Departure, Invalid, Outcome};
@@ -25,6 +25,8 @@ pub(super) enum Placement {
         /// One of the peers.
         peer: UnitIx,
     },
+    /// Give this global unit to those of the machines that can take it.
+    Everywhere { unit: UnitIx, machines: Vec<MachineIx> },
 }
 
 impl Placement {
@@ -32,7 +34,7 @@ impl Placement {
     pub(super) fn first(&self) -> UnitIx {
         match self {
             Self::Together(members) => members[0],
-            Self::Join { unit, .. } => *unit,
+            Self::Join { unit, .. } | Self::Everywhere { unit, .. } => *unit,
         }
     }
 }
@@ -188,7 +190,7 @@ impl Cluster {
         while !stopped.is_empty() {
             let before = stopped.len();
             for &unit in group {
-                let held = |peer: &UnitIx| stopped.contains_key(peer);
+                let held = |peer: &UnitIx| stopped.contains_key(peer) && !self.stays_without(unit, *peer, group);
                 if !stopped.contains_key(&unit)
                     && let Some(peer) = self.peers_among(unit, group).find(held)
                 {
@@ -200,6 +202,17 @@ impl Cluster {
                 break;
             }
         }
+    }
+
+    /// Whether a unit that has a machine stays there though another, which its patterns match, is not there: one that has
+    /// none yet and follows it in turn. That one comes to it, or waits; nobody is moved, or stopped, for it.
+    fn stays_without(&self, unit: UnitIx, peer: UnitIx, group: &[UnitIx]) -> bool {
+        let by_name =
+            |wanted: &Requirements| wanted.machine_of.iter().any(|named| named.unit() == Some(&self.units[peer].name));
+        !self.units[unit].places.is_empty()
+            && self.units[peer].places.is_empty()
+            && !self.units[unit].requirements().is_some_and(|wanted| by_name(wanted))
+            && self.follows(peer, unit, group)
     }
 
     /// Whether `MachineOf=` leads from one to the other.
@@ -367,6 +380,7 @@ impl Cluster {
                 let open = self.machines.iter().filter(|(_, m)| m.facts.presence == Presence::Present);
                 let answers = open.map(|(ix, _)| {
                     let here = if ix == machine { at_peer.clone() } else { None };
+                    let here = here.or_else(|| self.rejection_by_group(unit, ix));
                     (here.unwrap_or_else(|| elsewhere.clone()), None::<UnitName>)
                 });
                 Outcome::Unplaceable { rejections: Rejections::count(answers) }
@@ -413,7 +427,11 @@ impl Cluster {
         };
         let mut stay: BTreeSet<UnitIx> = part.iter().copied().filter(able).collect();
         loop {
-            let alone = |unit: &UnitIx| self.peers_among(*unit, part).any(|peer| !stay.contains(&peer));
+            let alone = |unit: &UnitIx| {
+                let missing = |peer: &UnitIx| !stay.contains(peer);
+                let mut missing = self.peers_among(*unit, part).filter(missing);
+                missing.any(|peer| !(is_here(unit) && self.stays_without(*unit, peer, part)))
+            };
             if let Some(unit) = stay.iter().copied().find(alone) {
                 stay.remove(&unit);
                 continue;

@@ -205,6 +205,19 @@ impl Cluster {
         };
     }
 
+    /// The units for which the starts of these wait or may come to wait, by way of others too.
+    pub(super) fn awaited_by(&self, members: &[UnitIx]) -> BTreeSet<UnitIx> {
+        let mut awaited = BTreeSet::new();
+        let mut stack = members.to_vec();
+        while let Some(unit) = stack.pop() {
+            let Some(wanted) = self.units[unit].requirements() else { continue };
+            for peer in wanted.requires.iter().chain(&wanted.after) {
+                stack.extend(self.named(unit, peer, &self.starts).filter(|other| awaited.insert(*other)));
+            }
+        }
+        awaited
+    }
+
     /// Why a unit is not to be started on a machine, and for whom it waits.
     fn hold_at(&self, unit: UnitIx, machine: MachineIx) -> Option<(Hold, Option<UnitIx>)> {
         let wanted = self.units[unit].requirements()?;

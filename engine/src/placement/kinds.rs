@@ -37,6 +37,8 @@ impl Cluster {
         }
         let mut outcome = last.outcome.clone();
         if let Outcome::Unplaceable { rejections } = &mut outcome {
+            rejections.displaced_by = self.displaced_by(members);
+            rejections.together = self.told_together(members);
             for member in rejections.tallies.iter_mut().filter_map(|tally| tally.member.as_mut()) {
                 let at = last.members.iter().position(|&unit| self.units[unit].name == *member)?;
                 *member = self.units[members[at]].name.clone();

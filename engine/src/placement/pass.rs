@@ -3,6 +3,7 @@
 //! First what must leave its machine leaves, the youngest units first, so that of two that cannot be together the older
 //! one stays. Then what has no machine is given one, the oldest first.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use fleet_units::{MetadataPredicate, UnitName};
@@ -49,9 +50,9 @@ impl Cluster {
             if !self.is_dirty() {
                 break;
             }
-            self.settle_globals(&mut before);
-            let dirty = std::mem::take(&mut self.dirty);
             let mut todo = Vec::new();
+            self.settle_globals(&mut before, &mut todo);
+            let dirty = std::mem::take(&mut self.dirty);
             let mut seen = BTreeSet::new();
             for unit in self.in_order(dirty).into_iter().rev() {
                 if seen.contains(&unit) {
@@ -70,12 +71,12 @@ impl Cluster {
                 } else {
                     seen.insert(unit);
                     before.note(unit, &self.units[unit].outcome);
-                    self.settle_other(unit);
+                    self.settle_other(unit, &mut todo);
                 }
             }
             // As a rule they come from the youngest to the oldest.
             todo.reverse();
-            let seniority = |placement: &Placement| self.units[placement.first()].seniority();
+            let seniority = |placement: &Placement| self.seniority_of(placement);
             if !todo.is_sorted_by_key(seniority) {
                 todo.sort_by_cached_key(seniority);
             }
@@ -84,6 +85,7 @@ impl Cluster {
                 match placement {
                     Placement::Together(members) => self.place_together(&members, &mut homeless),
                     Placement::Join { unit, machine, peer } => self.join(unit, machine, peer),
+                    Placement::Everywhere { unit, machines } => self.place_everywhere(unit, &machines),
                 }
             }
             self.conclude_homeless(homeless);
@@ -98,7 +100,7 @@ impl Cluster {
     }
 
     /// A unit that is not to be given one machine: not wanted, global, or not possible as it is written.
-    fn settle_other(&mut self, unit: UnitIx) {
+    fn settle_other(&mut self, unit: UnitIx, todo: &mut Vec<Placement>) {
         let entry = &self.units[unit];
         if !entry.is_wanted() {
             self.take_off_everywhere(unit, |_| Departure::Withdrawn);
@@ -112,15 +114,18 @@ impl Cluster {
             self.conclude(unit, Outcome::Invalid { why: Invalid::Template });
         } else {
             let machines: Vec<MachineIx> = self.machines.iter().map(|(machine, _)| machine).collect();
-            for machine in machines {
-                self.settle_global_on(unit, machine);
-            }
-            self.conclude_global(unit);
+            self.settle_global_on(unit, machines, todo);
         }
     }
 
+    /// In which order machines are given: by priority, to global units before others, and then by age.
+    fn seniority_of(&self, placement: &Placement) -> (Reverse<i32>, bool, i64, NameKey) {
+        let (priority, uid, name) = self.units[placement.first()].seniority();
+        (priority, !matches!(placement, Placement::Everywhere { .. }), uid, name)
+    }
+
     /// Global units on machines where something changed.
-    fn settle_globals(&mut self, before: &mut Before) {
+    fn settle_globals(&mut self, before: &mut Before, todo: &mut Vec<Placement>) {
         let dirty = std::mem::take(&mut self.dirty_globals);
         let units = self.in_order(dirty.iter().map(|&(unit, _)| unit).collect::<BTreeSet<_>>());
         for unit in units {
@@ -129,27 +134,33 @@ impl Cluster {
             }
             before.note(unit, &self.units[unit].outcome);
             let machines = dirty.iter().filter(|(u, _)| *u == unit).map(|&(_, machine)| machine);
-            for machine in machines.collect::<Vec<_>>() {
-                self.settle_global_on(unit, machine);
-            }
-            self.conclude_global(unit);
+            self.settle_global_on(unit, machines.collect(), todo);
         }
     }
 
-    /// One global unit on one machine. What an absent machine lists stays as it is.
-    fn settle_global_on(&mut self, unit: UnitIx, machine: MachineIx) {
-        if self.machines[machine].facts.presence != Presence::Present {
-            return;
-        }
-        if self.units[unit].places.contains(&machine) {
-            if let Some(why) = self.rejection_kept(unit, machine) {
+    /// One global unit on these machines: it leaves those that do not suit it any more, and is to be given the others that
+    /// do. What an absent machine lists stays as it is.
+    fn settle_global_on(&mut self, unit: UnitIx, mut machines: Vec<MachineIx>, todo: &mut Vec<Placement>) {
+        machines.retain(|&machine| self.machines[machine].facts.presence == Presence::Present);
+        for &machine in &machines {
+            let listed = self.units[unit].places.contains(&machine);
+            if let Some(why) = listed.then(|| self.rejection_kept(unit, machine)).flatten() {
                 self.take_off(unit, machine, Departure::Rejected(why));
             }
-        } else if self.rejection_new(unit, machine).is_none() {
-            self.list(unit, machine);
-            let id = self.machines[machine].facts.id.clone();
-            self.arrivals.entry(unit).or_default().push(id);
         }
+        machines.retain(|machine| !self.units[unit].places.contains(machine));
+        todo.push(Placement::Everywhere { unit, machines });
+    }
+
+    fn place_everywhere(&mut self, unit: UnitIx, machines: &[MachineIx]) {
+        for &machine in machines {
+            if !self.units[unit].places.contains(&machine) && self.rejection_new(unit, machine).is_none() {
+                self.list(unit, machine);
+                let id = self.machines[machine].facts.id.clone();
+                self.arrivals.entry(unit).or_default().push(id);
+            }
+        }
+        self.conclude_global(unit);
     }
 
     fn conclude_global(&mut self, unit: UnitIx) {
@@ -328,8 +339,17 @@ impl Cluster {
             let (rejection, unit) = self.rejection_of(members, machine)?;
             Some(self.answer(members, rejection, unit))
         }));
-        let displaced_by = members.first().and_then(|&unit| self.units[unit].rare.displaced_by.clone());
-        Rejections { displaced_by, ..rejections }
+        self.told_of(members, rejections)
+    }
+
+    /// The same with what else there is to say of these.
+    fn told_of(&self, members: &[UnitIx], rejections: Rejections) -> Rejections {
+        let (displaced_by, together) = (self.displaced_by(members), self.told_together(members));
+        Rejections { displaced_by, together, ..rejections }
+    }
+
+    pub(super) fn displaced_by(&self, members: &[UnitIx]) -> Option<UnitName> {
+        members.first().and_then(|&unit| self.units[unit].rare.displaced_by.clone())
     }
 
     /// A rejection, and whose requirement it is where that is not everybody's.
@@ -361,8 +381,7 @@ impl Cluster {
             };
             return Outcome::Waiting { on };
         }
-        let displaced_by = members.first().and_then(|&unit| self.units[unit].rare.displaced_by.clone());
-        Outcome::Unplaceable { rejections: Rejections { displaced_by, ..Rejections::count(answers) } }
+        Outcome::Unplaceable { rejections: self.told_of(members, Rejections::count(answers)) }
     }
 
     /// A machine other than this one where one of these may still run.

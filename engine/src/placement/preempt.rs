@@ -36,10 +36,11 @@ impl Cluster {
         let rank = self.rank(members)?;
         let lowest = *self.priorities.keys().next().filter(|lowest| **lowest < rank)?;
         let machines: Vec<MachineIx> = self.machines.iter().map(|(machine, _)| machine).collect();
+        let awaited = self.awaited_by(members);
         let found = self.trial(|cluster| {
             let mut best: Option<(usize, i32, MachineIx, Vec<UnitIx>)> = None;
             for machine in machines {
-                let Some(leaving) = cluster.in_the_way(members, machine, rank) else { continue };
+                let Some(leaving) = cluster.in_the_way(members, machine, rank, &awaited) else { continue };
                 let highest = leaving.iter().map(|&unit| cluster.units[unit].priority()).max().unwrap_or(rank);
                 // Machines come in the order of their ids: the first of those that are alike stays.
                 if best.as_ref().is_none_or(|(count, top, ..)| (leaving.len(), highest) < (*count, *top)) {
@@ -60,7 +61,9 @@ impl Cluster {
     /// The same on one machine, where their peers are.
     pub(super) fn make_room_at(&mut self, members: &[UnitIx], machine: MachineIx) -> bool {
         let Some(rank) = self.rank(members) else { return false };
-        let Some(leaving) = self.trial(|cluster| cluster.in_the_way(members, machine, rank)) else { return false };
+        let awaited = self.awaited_by(members);
+        let leaving = self.trial(|cluster| cluster.in_the_way(members, machine, rank, &awaited));
+        let Some(leaving) = leaving else { return false };
         self.displace(members, machine, &leaving);
         true
     }
@@ -75,14 +78,21 @@ impl Cluster {
     }
 
     /// The units that would have to leave a machine for these, the fewest and lowest that will do; none where that does
-    /// not help, or would touch one that does not rank below.
-    fn in_the_way(&mut self, members: &[UnitIx], machine: MachineIx, rank: i32) -> Option<Vec<UnitIx>> {
+    /// not help, or would touch one that does not rank below, or for which their start waits: without that they would never
+    /// be started.
+    fn in_the_way(
+        &mut self,
+        members: &[UnitIx],
+        machine: MachineIx,
+        rank: i32,
+        awaited: &BTreeSet<UnitIx>,
+    ) -> Option<Vec<UnitIx>> {
         let (why, _) = self.rejection_of(members, machine).filter(|_| self.machines[machine].facts.is_open())?;
         if !why.is_of_room() {
             return None;
         }
         let mut lower: Vec<UnitIx> = self.machines[machine].units.iter().copied().collect();
-        lower.retain(|unit| !members.contains(unit) && self.may_be_displaced(*unit, machine, rank));
+        lower.retain(|unit| !members.contains(unit) && self.may_be_displaced(*unit, machine, rank, awaited));
         // The last to be put back, if there is no room for all, are the lowest and the youngest.
         lower.sort_by_cached_key(|&unit| self.units[unit].seniority());
         for &unit in &lower {
@@ -109,11 +119,11 @@ impl Cluster {
         (!leaving.is_empty()).then(|| self.in_order(leaving))
     }
 
-    /// Whether a unit ranks below, and all that must be with it.
-    fn may_be_displaced(&self, unit: UnitIx, machine: MachineIx, rank: i32) -> bool {
+    /// Whether a unit ranks below and is not awaited, and all that must be with it.
+    fn may_be_displaced(&self, unit: UnitIx, machine: MachineIx, rank: i32, awaited: &BTreeSet<UnitIx>) -> bool {
         let is_below = |unit: &UnitIx| {
             let entry = &self.units[*unit];
-            entry.is_wanted() && !entry.is_unreadable() && entry.priority() < rank
+            entry.is_wanted() && !entry.is_unreadable() && entry.priority() < rank && !awaited.contains(unit)
         };
         is_below(&unit) && self.followers_at(unit, machine).iter().all(is_below)
     }

@@ -8,6 +8,7 @@ use fleet_units::{MachineId, UnitName};
 
 use super::demand::Demand;
 use super::resources::Resource;
+use super::together::Together;
 
 /// Why a machine cannot take a unit: the first filter that rejects.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -182,7 +183,14 @@ impl Rejection {
 fn free_of(resource: Resource, free: u64, asked: u64, together: bool) -> String {
     let of = if resource == Resource::Cpu { " CPU" } else { "" };
     let together = if together { " together" } else { "" };
-    format!("{}{of} free of {} asked{together}", resource.show(free), resource.show(asked))
+    let (mut shown, mut of_asked) = (resource.show(free), resource.show(asked));
+    if shown == of_asked && free != asked {
+        // What is missing is less than the last digit.
+        let finer = [(20, "M"), (10, "K"), (0, "B")].into_iter().find(|(power, _)| free >> power != asked >> power);
+        let (power, suffix) = finer.unwrap_or((0, "B"));
+        (shown, of_asked) = (format!("{}{suffix}", free >> power), format!("{}{suffix}", asked >> power));
+    }
+    format!("{shown}{of} free of {of_asked} asked{together}")
 }
 
 /// How many machines reject for one reason.
@@ -205,6 +213,9 @@ pub struct Rejections {
     pub tallies: Vec<Tally>,
     /// Who displaced the unit from where it was.
     pub displaced_by: Option<UnitName>,
+    /// The units that `MachineOf=` ties together and that were to be placed as one, this one among them; none for one that
+    /// is placed alone.
+    pub together: Option<Box<Together>>,
 }
 
 impl Rejections {
@@ -224,7 +235,7 @@ impl Rejections {
             }
         }
         tallies.sort_by_cached_key(|tally| (Reverse(tally.machines), tally.example.class(), tally.member.clone()));
-        Self { machines, tallies, displaced_by: None }
+        Self { machines, tallies, displaced_by: None, together: None }
     }
 }
 
@@ -236,7 +247,11 @@ impl fmt::Display for Rejections {
         if self.machines == 0 {
             return f.write_str("no machine is present");
         }
-        f.write_str("no machine: ")?;
+        f.write_str("no machine")?;
+        if let Some(together) = &self.together {
+            write!(f, " for {together}")?;
+        }
+        f.write_str(": ")?;
         for (n, tally) in self.tallies.iter().enumerate() {
             let comma = if n == 0 { "" } else { ", " };
             write!(f, "{comma}{} of {} ", tally.machines, self.machines)?;
@@ -245,7 +260,7 @@ impl fmt::Display for Rejections {
                 _ => f.write_str(&tally.example.plural())?,
             }
             if let Some(member) = &tally.member {
-                write!(f, " (for {member}, which must be with it)")?;
+                write!(f, " (for {member})")?;
             }
         }
         Ok(())

@@ -32,6 +32,9 @@ use fleet_units::{DesiredState, UnitName, parse_bytes, parse_cpu};
 use crate::advice;
 use crate::model::{Model, machine, unit};
 
+/// What no scenario may have.
+const BROKEN: &str = "> BROKEN: ";
+
 fn play(script: &str) -> String {
     let mut model = Model::default();
     let mut out = String::new();
@@ -145,16 +148,10 @@ fn plan(model: &mut Model, out: &mut String) {
     if decisions.is_empty() && plans.is_empty() {
         let _ = writeln!(out, "> nothing to do");
     }
-    let broken = model.violations();
-    assert!(broken.is_empty(), "after\n{out}: {broken:#?}");
-    let missed = model.missed();
-    assert!(missed.is_empty(), "after\n{out}: {missed:#?}");
-    let disordered = model.disordered();
-    assert!(disordered.is_empty(), "after\n{out}: {disordered:#?}");
-    let outranked = model.outranked();
-    assert!(outranked.is_empty(), "after\n{out}: {outranked:#?}");
-    let misplaced = model.misplaced();
-    assert!(misplaced.is_empty(), "after\n{out}: {misplaced:#?}");
+    let broken = [model.violations(), model.missed(), model.disordered(), model.outranked(), model.misplaced()];
+    for rule in broken.iter().flatten() {
+        let _ = writeln!(out, "{BROKEN}{rule}");
+    }
 }
 
 fn explain(model: &Model, name: &str, out: &mut String) {
@@ -194,12 +191,15 @@ fn scenarios_come_out_as_written() {
     let update = std::env::var_os("UPDATE_GOLDEN").is_some();
     let mut files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    assert!(files.len() >= 30, "only {} scenarios in {}", files.len(), folder.display());
+    assert!(files.len() >= 150, "only {} scenarios in {}", files.len(), folder.display());
     let mut wrong = Vec::new();
     for file in files {
         let expected = std::fs::read_to_string(&file).unwrap();
         let actual = play(&expected);
         assert_eq!(actual, play(&expected), "{}: the same facts gave different decisions", file.display());
+        if actual.contains(BROKEN) {
+            wrong.push(format!("--- {} breaks a rule\n{actual}", file.display()));
+        }
         if actual != expected {
             if update {
                 std::fs::write(&file, &actual).unwrap();

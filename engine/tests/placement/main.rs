@@ -7,6 +7,7 @@ mod many_values;
 mod model;
 mod naive;
 mod ordered;
+mod pairs;
 mod properties;
 mod ranks;
 mod scale;

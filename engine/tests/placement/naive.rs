@@ -273,6 +273,9 @@ impl Model {
             broken("there is nobody to be with");
         }
         for peer in self.peers(name) {
+            if self.stays_without(name, &peer) {
+                continue;
+            }
             // On its way here, but not given back by another machine yet.
             let comes = self.written.values().any(|written| written.leaving.contains_key(&peer));
             if !self.written[id].units.contains_key(&peer) && !comes {
@@ -287,6 +290,28 @@ impl Model {
                 broken(&format!("replaced by {other}"));
             }
         }
+    }
+
+    /// Whether a unit may be where another is not that a pattern of it matches: that one has no machine, and must be with
+    /// this one in turn.
+    fn stays_without(&self, name: &UnitName, peer: &UnitName) -> bool {
+        let by_name = self.units[name].requirements.machine_of.iter().any(|named| named.unit() == Some(peer));
+        if by_name || !self.wanted(peer) {
+            return false;
+        }
+        let mut led = self.peers(peer);
+        loop {
+            let before = led.len();
+            for next in led.clone() {
+                if self.wanted(&next) && !self.global(&next) {
+                    led.extend(self.peers(&next));
+                }
+            }
+            if led.len() == before {
+                break;
+            }
+        }
+        !self.listed().contains_key(peer) && led.contains(name)
     }
 
     /// Every unit, or group of units, that has no machine though one could take it.

@@ -1,5 +1,7 @@
 //! Starts that wait for others, checked by brute force and without a look at the engine's code.
 
+use std::collections::BTreeSet;
+
 use fleet_engine::placement::{Activity, Presence};
 use fleet_units::{DesiredState, MachineId, Peer, UnitName};
 
@@ -35,6 +37,19 @@ impl Model {
                 self.units.keys().filter(wanted).cloned().collect()
             }
         }
+    }
+
+    /// The units for which the start of one may wait, by way of others too.
+    pub(crate) fn awaited_by(&self, name: &UnitName) -> BTreeSet<UnitName> {
+        let mut awaited = BTreeSet::new();
+        let mut next = vec![name.clone()];
+        while let Some(unit) = next.pop() {
+            let Some(entry) = self.units.get(&unit) else { continue };
+            let peers = entry.requirements.requires.iter().chain(&entry.requirements.after);
+            let named = peers.flat_map(|peer| self.named(&unit, peer));
+            next.extend(named.filter(|other| awaited.insert(other.clone())).collect::<Vec<_>>());
+        }
+        awaited
     }
 
     fn may_start(&self, name: &UnitName, on: &MachineId) -> bool {

@@ -40,6 +40,9 @@ impl Model {
             if !self.may_preempt(by) {
                 found.push(format!("{name} was displaced by {by}, which must not"));
             }
+            if self.awaited_by(by).contains(name) {
+                found.push(format!("{name} was displaced by {by}, whose start waits for it"));
+            }
             let came = listed.get(by).is_some_and(|places| places.contains(id)) || self.waits_for_stop(by, id);
             let left = self.displaced.iter().any(|(unit, at, _)| unit == by && at == id);
             if !came && !left {
@@ -66,7 +69,10 @@ impl Model {
             return false;
         }
         let written = &self.written[id];
-        let is_below = |other: &UnitName| self.wanted(other) && self.priority(other) < self.priority(name);
+        let awaited = self.awaited_by(name);
+        let is_below = |other: &UnitName| {
+            self.wanted(other) && self.priority(other) < self.priority(name) && !awaited.contains(other)
+        };
         let below: BTreeSet<&UnitName> = written
             .units
             .keys()
