@@ -16,6 +16,7 @@ mod invitation;
 mod judge;
 pub(crate) mod messages;
 mod papers;
+mod proof;
 mod renewal;
 pub(crate) mod tls;
 mod tokens;
@@ -26,8 +27,9 @@ pub use enrol::{JoinError, join};
 pub use invitation::{BadInvitation, Invitation};
 pub use judge::Caller;
 pub use papers::{Papers, Request as CertificateRequest};
+pub use proof::{AnyClient, JudgeServer, JudgedServer};
 pub use renewal::keep_current;
-pub use tls::{AnyClient, SERVER_NAME};
+pub use tls::SERVER_NAME;
 pub use tokens::{Made, TokenRequest};
 
 pub(crate) use judge::{Judge, expired};

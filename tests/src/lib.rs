@@ -16,4 +16,4 @@ pub mod quality;
 pub mod sim;
 pub mod synthetic;
 
-pub use programs::find_program;
+pub use programs::{find_program, newer_etcd};

@@ -1,9 +1,24 @@
 //! Where the programs of this workspace are that a lab or a cluster runs.
 
 use std::env;
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+
+/// The folder of the programs of an etcd 3.5, which `scripts/etcd-3.5` fetches where it can. Where it could not, `None`
+/// after saying so past whatever captures a test's output, and the test makes do with the etcd that is installed.
+pub fn newer_etcd() -> Result<Option<PathBuf>> {
+    let target = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../target"));
+    let programs = target.join("etcd-3.5/usr/bin");
+    if programs.join("etcd").is_file() {
+        return Ok(Some(programs));
+    }
+    let why = std::fs::read_to_string(target.join("etcd-3.5.absent"))
+        .with_context(|| format!("there is no etcd in {}: run scripts/setup", programs.display()))?;
+    writeln!(std::io::stderr(), "NOT TESTED with etcd 3.5: {}", why.trim())?;
+    Ok(None)
+}
 
 /// Names the folder of the programs to test, where they are not beside the calling one.
 const DIR_VARIABLE: &str = "FLEET_BIN_DIR";

@@ -137,7 +137,7 @@ async fn who_speaks_no_tls_gets_no_byte_of_http() {
 #[tokio::test]
 async fn who_shows_no_certificate_gets_no_byte_of_http() {
     let pair = pair(true).await;
-    let verifier = tls::PinnedServer::new(tls::provider(), &pair.endpoint.fingerprint);
+    let verifier = tls::pinned_server(tls::provider(), &pair.endpoint.fingerprint);
     let config = rustls::ClientConfig::builder_with_provider(tls::provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use fleet_registry::trust::AnyClient;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls13_signature};
+use fleet_registry::trust::{AnyClient, JudgeServer, JudgedServer};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::version::TLS13;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, ServerConfig, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, Error, ServerConfig};
 
 use super::Identity;
 use super::identity::fingerprint;
@@ -32,7 +31,7 @@ pub(super) fn accepting(identity: &Identity) -> Result<ServerConfig, Error> {
 /// For connecting: to the one that has the key with this fingerprint.
 pub(super) fn connecting(identity: &Identity, pinned: &str) -> Result<ClientConfig, Error> {
     let provider = provider();
-    let verifier = PinnedServer::new(Arc::clone(&provider), pinned);
+    let verifier = pinned_server(Arc::clone(&provider), pinned);
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])?
         .dangerous()
@@ -42,54 +41,29 @@ pub(super) fn connecting(identity: &Identity, pinned: &str) -> Result<ClientConf
     Ok(config)
 }
 
-/// Accepts one key, and nobody's word for another.
+/// Accepts the key with this fingerprint, and nobody's word for another.
+pub(super) fn pinned_server(provider: Arc<CryptoProvider>, fingerprint: &str) -> JudgedServer<PinnedServer> {
+    JudgedServer::new(provider, PinnedServer { pinned: fingerprint.to_ascii_lowercase() })
+}
+
+/// Judges by a fingerprint.
 #[derive(Debug)]
 pub(super) struct PinnedServer {
-    provider: Arc<CryptoProvider>,
     pinned: String,
 }
 
-impl PinnedServer {
-    pub(super) fn new(provider: Arc<CryptoProvider>, fingerprint: &str) -> Self {
-        Self { provider, pinned: fingerprint.to_ascii_lowercase() }
-    }
-}
-
-impl ServerCertVerifier for PinnedServer {
-    fn verify_server_cert(
+impl JudgeServer for PinnedServer {
+    fn judge(
         &self,
         certificate: &CertificateDer<'_>,
         _: &[CertificateDer<'_>],
         _: &ServerName<'_>,
-        _: &[u8],
         _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
+    ) -> Result<(), Error> {
         if fingerprint(certificate) == self.pinned {
-            Ok(ServerCertVerified::assertion())
+            Ok(())
         } else {
             Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
         }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("TLS 1.2 is not spoken here".to_owned()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

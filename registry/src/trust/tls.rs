@@ -3,20 +3,17 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls13_signature};
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig,
-    SignatureScheme,
-};
+use rustls::{CertificateError, ClientConfig, Error, RootCertStore, ServerConfig};
 
 use super::authority::Authority;
 use super::certificate::{Facts, fingerprint};
+use super::proof::{AnyClient, JudgeServer, JudgedServer};
 use super::{TrustError, shown};
 
 /// A name that every registry's certificate has: machines that joined ask for it, so that the registry may be found
@@ -85,7 +82,8 @@ fn certified(authority: &Authority, names: &[String]) -> Result<(Arc<CertifiedKe
 /// For one who was invited: to the registry whose authority has this fingerprint, without a certificate.
 pub(super) fn invited(authority: &str) -> Result<ClientConfig, Error> {
     let provider = provider();
-    let verifier = Pinned { provider: Arc::clone(&provider), authority: authority.to_owned() };
+    let pinned = Pinned { provider: Arc::clone(&provider), authority: authority.to_owned() };
+    let verifier = JudgedServer::new(Arc::clone(&provider), pinned);
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])?
         .dangerous()
@@ -102,15 +100,14 @@ struct Pinned {
     authority: String,
 }
 
-impl ServerCertVerifier for Pinned {
-    fn verify_server_cert(
+impl JudgeServer for Pinned {
+    fn judge(
         &self,
         certificate: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
         name: &ServerName<'_>,
-        response: &[u8],
         now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
+    ) -> Result<(), Error> {
         let Some(authority) = others.iter().find(|other| fingerprint(other) == self.authority) else {
             let found =
                 others.last().map_or_else(|| "shows none".to_owned(), |other| format!("has {}", fingerprint(other)));
@@ -125,32 +122,14 @@ impl ServerCertVerifier for Pinned {
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider))
             .build()
             .map_err(|error| Error::General(error.to_string()))?;
-        verifier.verify_server_cert(certificate, others, name, response, now).map_err(|error| match error {
-            Error::InvalidCertificate(error) => Error::General(dated(&error).unwrap_or_else(|| error.to_string())),
-            other => other,
-        })
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("TLS 1.2 is not spoken here".to_owned()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        // Nothing is said of revocation.
+        match verifier.verify_server_cert(certificate, others, name, &[], now) {
+            Ok(_) => Ok(()),
+            Err(Error::InvalidCertificate(error)) => {
+                Err(Error::General(dated(&error).unwrap_or_else(|| error.to_string())))
+            }
+            Err(other) => Err(other),
+        }
     }
 }
 
@@ -170,63 +149,5 @@ pub(crate) fn dated(error: &CertificateError) -> Option<String> {
             shown(time.as_secs())
         )),
         _ => None,
-    }
-}
-
-/// Lets anybody finish the handshake who has the key of the certificate that it shows: whether it may do anything is for
-/// others to say, after.
-#[derive(Debug)]
-pub struct AnyClient {
-    provider: Arc<CryptoProvider>,
-    mandatory: bool,
-}
-
-impl AnyClient {
-    /// One that lets in who shows nothing too, unless that is `mandatory`.
-    #[must_use]
-    pub fn new(provider: Arc<CryptoProvider>, mandatory: bool) -> Self {
-        Self { provider, mandatory }
-    }
-}
-
-impl ClientCertVerifier for AnyClient {
-    fn client_auth_mandatory(&self) -> bool {
-        self.mandatory
-    }
-
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        // None: a client that shows another authority's certificate is to be told so.
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("TLS 1.2 is not spoken here".to_owned()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -50,6 +50,14 @@ const CALLS: &[&[&str]] = &[
     &["move-leader", "1234"],
 ];
 
+/// etcd 3.5 still has the hash of the very revision that it was compacted at; 3.4 and we have not.
+const COMPACTED_HASH: &[&str] = &["endpoint", "hashkv", "--rev=6"];
+
+fn etcd_is_3_4() -> bool {
+    let output = Command::new("etcd").arg("--version").output().expect("etcd");
+    String::from_utf8_lossy(&output.stdout).contains("3.4.")
+}
+
 /// Runs etcdctl; what it printed and how it ended, without what differs from run to run.
 pub(crate) fn etcdctl(endpoint: &str, call: &[&str]) -> String {
     let output = Command::new("etcdctl")
@@ -83,7 +91,8 @@ async fn etcdctl_takes_it_for_etcd() {
     let served = Served::open(dir.path(), EmbeddedConfig::default()).await;
     let etcd = Etcd::start().await;
     let ours = served.server.address().to_string();
-    for call in CALLS {
+    let is_3_4 = etcd_is_3_4();
+    for call in CALLS.iter().filter(|call| is_3_4 || **call != COMPACTED_HASH) {
         assert_eq!(etcdctl(&ours, call), etcdctl(&etcd.endpoint, call), "etcdctl {call:?}");
     }
     // The same fields, though not with the same in them.

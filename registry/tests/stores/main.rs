@@ -8,6 +8,7 @@ mod durability;
 mod etcdctl;
 mod failover;
 mod harness;
+mod newer;
 mod process;
 mod quota;
 mod refusals;

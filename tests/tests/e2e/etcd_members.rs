@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use fleet_tests::cluster::{Cluster, Registry};
 use fleet_tests::lab::Etcd;
 
-use crate::support::{Person, Watched, curl, once, settled, throughout, until};
+use crate::support::{Person, Watched, once, said, settled, stale_and_refused, throughout, until};
 
 const UNITS: [&str; 6] = ["u@1.service", "u@2.service", "u@3.service", "u@4.service", "u@5.service", "u@6.service"];
 
@@ -89,28 +89,19 @@ impl Scene<'_> {
     }
 
     fn the_majority_is_away(&self) -> Result<()> {
-        let said = self.log_lines("the registry")?;
+        let before = self.log_lines("the registry")?;
         for member in [1, 2] {
             self.etcd.kill(member)?;
         }
         throughout(OUTAGE, "an etcd without a majority touched units", || self.watched.untouched())?;
-        let list = self.person.types("list-units --no-legend")?;
-        ensure!(list.success() && UNITS.iter().all(|unit| list.stdout.contains(unit)), "cannot be read: {list:?}");
-        ensure!(list.stderr.contains("out of date"), "nothing is said of the outage: {list:?}");
-        let unit =
-            br#"{"desiredState":"launched","options":[{"section":"Service","name":"ExecStart","value":"/bin/true"}]}"#;
-        let put = ["--request", "PUT", "--header", "Content-Type: application/json", "--data-binary", "@-"];
-        let refused = curl(self.cluster, 2, "/fleet/v1/units/new.service", &put, unit)?;
-        ensure!(refused.status == 503, "{refused:?}");
-        let why = refused.message()?;
-        ensure!(why.contains("registry") || why.contains("etcd"), "the reason is not said: {why}");
+        stale_and_refused(self.cluster, 2, &UNITS)?;
         for member in [1, 2] {
             self.etcd.start_member(member)?;
         }
         self.etcd.wait_ready(Duration::from_secs(30))?;
         settled(self.cluster, 2, 3)?;
         let now = self.log_lines("the registry")?;
-        for (machine, (before, now)) in said.iter().zip(&now).enumerate() {
+        for (machine, (before, now)) in before.iter().zip(&now).enumerate() {
             let said = now.len() - before.len();
             let lines = now[before.len()..].join("\n");
             // The lease, the registry, and the records: each once; and the last two again, once they are back.
@@ -122,9 +113,8 @@ impl Scene<'_> {
 
     /// What each machine's fleetd said of this.
     fn log_lines(&self, of: &str) -> Result<Vec<Vec<String>>> {
-        let lines = |text: String| text.lines().filter(|line| line.contains(of)).map(str::to_owned).collect();
-        let journal = ["journalctl", "--unit=fleet.service", "--output=cat", "--no-pager"];
-        self.cluster.nodes().map(|node| Ok(lines(node.exec(journal)?.ok()?))).collect()
+        let of_it = |lines: Vec<String>| lines.into_iter().filter(|line| line.contains(of)).collect();
+        Ok(said(self.cluster)?.into_iter().map(of_it).collect())
     }
 
     fn history_is_compacted_behind_a_fleetd(&self) -> Result<()> {

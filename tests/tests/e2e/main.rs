@@ -24,6 +24,7 @@ mod moves;
 mod network;
 mod operators;
 mod outage;
+mod own_members;
 mod pauses;
 mod placement;
 mod planning;

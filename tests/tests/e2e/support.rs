@@ -1,6 +1,7 @@
 //! What every theme needs: a person at a machine, what systemd says of a unit's runs, and unit files.
 
 mod asking;
+mod outages;
 mod person;
 mod runs;
 mod spans;
@@ -16,6 +17,7 @@ use anyhow::{Result, anyhow};
 use fleet_tests::lab::{holds, poll};
 
 pub(crate) use asking::{Answer, curl, leader, machines, patch_metadata, settled, view};
+pub(crate) use outages::{said, stale_and_refused};
 pub(crate) use person::Person;
 pub(crate) use runs::{Run, Runs, all_runs, once, runs};
 pub(crate) use spans::{assert_never_two, clock, spans, telling};
