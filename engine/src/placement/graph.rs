@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
+use std::sync::Arc;
 
 use fleet_units::{Peer, Requirements, UnitName};
 
@@ -111,7 +112,7 @@ impl fmt::Display for Circular {
 pub fn refuse_circles(
     unit: &UnitName,
     units: impl Fn(&str) -> Vec<UnitName>,
-    requirements: impl Fn(&UnitName) -> Option<Requirements>,
+    requirements: impl Fn(&UnitName) -> Option<Arc<Requirements>>,
 ) -> Result<(), Circular> {
     let named = |name: &UnitName, peers: &[Peer]| -> BTreeSet<UnitName> {
         let one = |peer: &Peer| match peer {
@@ -174,9 +175,9 @@ mod tests {
     fn submit(units: &[(&str, &str)]) -> Result<(), String> {
         let read = |(name, section): &(&str, &str)| {
             let file = UnitFile::parse(&format!("[X-Fleet]\n{section}\n")).expect("a file");
-            (unit(name), Requirements::parse(&file, &unit(name)).expect("sound options"))
+            (unit(name), Arc::new(Requirements::parse(&file, &unit(name)).expect("sound options")))
         };
-        let all: BTreeMap<UnitName, Requirements> = units.iter().map(read).collect();
+        let all: BTreeMap<UnitName, Arc<Requirements>> = units.iter().map(read).collect();
         let begin = |prefix: &str| all.keys().filter(|name| name.as_str().starts_with(prefix)).cloned().collect();
         let (last, _) = units.last().expect("one");
         refuse_circles(&unit(last), begin, |name| all.get(name).cloned()).map_err(|error| error.to_string())

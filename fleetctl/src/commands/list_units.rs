@@ -4,6 +4,7 @@ use std::io::Write;
 
 use fleet_api::Client;
 use fleet_api::v2::{NoteKind, StateView, UnitList, UnitView};
+use fleet_units::DesiredState;
 
 use crate::cli::List;
 use crate::error::CommandError;
@@ -42,17 +43,33 @@ pub async fn run(list: &List, client: &Client, output: &mut Output) -> Result<u8
     Ok(0)
 }
 
-/// What the columns do not show: for what a start waits, and how long a stop may take.
+/// So many notes are printed; whoever has more units that wait wants to know that, and not each one's reason.
+const NOTES: usize = 20;
+
+/// What the columns do not show: for what a unit or its start waits, and how long a stop may take.
 pub fn notes(units: &UnitList) -> Vec<String> {
     let states = units.units.iter().flat_map(|unit| unit.states.iter().map(move |state| (unit, state)));
     let live = states.filter(|(_, state)| !state.stale || units.stale);
     let stopping =
         live.filter_map(|(unit, state)| Some(format!("NOTE: {} is {}", unit.name, fields::stopping(state)?)));
-    let waiting = units.units.iter().filter(|unit| unit.global || unit.machine.is_some()).filter_map(|unit| {
-        let note = unit.note.as_ref().filter(|note| note.kind == NoteKind::Waiting)?;
+    let waiting = units.units.iter().filter_map(|unit| {
+        let is_wanted = unit.desired_state.is_some_and(|desired| desired != DesiredState::Inactive);
+        let note = unit.note.as_ref().filter(|note| is_wanted && waits(note.kind))?;
         Some(format!("NOTE: {}: {}", unit.name, note.reason))
     });
-    waiting.chain(stopping).collect()
+    let mut notes: Vec<String> = waiting.chain(stopping).collect();
+    if let Some(more) = notes.len().checked_sub(NOTES).filter(|more| *more > 0) {
+        notes.truncate(NOTES);
+        notes.push(format!("NOTE: {more} more units wait or are being stopped; \"fleetctl explain UNIT\" says why"));
+    }
+    notes
+}
+
+fn waits(kind: NoteKind) -> bool {
+    match kind {
+        NoteKind::Waiting | NoteKind::Unplaceable | NoteKind::Invalid => true,
+        NoteKind::Placed | NoteKind::Other => false,
+    }
 }
 
 /// What is printed for these units.
@@ -90,22 +107,40 @@ fn rows_of(unit: UnitView) -> Vec<Row> {
 mod tests {
     use super::*;
 
+    fn unit(name: &str, machine: Option<&str>, desired: &str, note: NoteKind, reason: &str) -> serde_json::Value {
+        serde_json::json!({
+            "name": name, "uid": 1, "machine": machine.map(|id| serde_json::json!({"id": id, "address": ""})),
+            "desiredState": desired, "note": {"kind": note, "reason": reason},
+        })
+    }
+
+    fn list(units: &[serde_json::Value]) -> UnitList {
+        serde_json::from_value(serde_json::json!({"revision": 1, "units": units})).expect("a list of units")
+    }
+
     #[test]
-    fn what_a_start_waits_for_is_said_beside_the_list() {
-        let reason = "its start waits for db.service, which failed on m2";
-        let unit = |name: &str, machine: Option<&str>, kind: &str| {
-            serde_json::json!({
-                "name": name, "uid": 1, "machine": machine.map(|id| serde_json::json!({"id": id, "address": ""})),
-                "note": {"kind": kind, "reason": reason},
-            })
-        };
-        let units = [
-            unit("app.service", Some("m1"), "waiting"),
-            unit("db.service", Some("m2"), "placed"),
-            unit("nowhere.service", None, "waiting"),
+    fn what_a_unit_waits_for_is_said_beside_the_list() {
+        let start = "its start waits for db.service, which failed on m2";
+        let units = list(&[
+            unit("app.service", Some("m1"), "launched", NoteKind::Waiting, start),
+            unit("db.service", Some("m2"), "launched", NoteKind::Placed, "least loaded"),
+            unit("nowhere.service", None, "loaded", NoteKind::Unplaceable, "no machine: 2 machines: zone is not a"),
+            unit("old.service", None, "inactive", NoteKind::Waiting, "of before it was unloaded"),
+        ]);
+        let expected = [
+            format!("NOTE: app.service: {start}"),
+            "NOTE: nowhere.service: no machine: 2 machines: zone is not a".to_owned(),
         ];
-        let list = serde_json::json!({"revision": 1, "units": units});
-        let list: UnitList = serde_json::from_value(list).expect("a list of units");
-        assert_eq!(notes(&list), [format!("NOTE: app.service: {reason}")]);
+        assert_eq!(notes(&units), expected);
+    }
+
+    #[test]
+    fn notes_have_an_end() {
+        let units: Vec<_> = (0..NOTES + 7)
+            .map(|n| unit(&format!("u{n}.service"), None, "launched", NoteKind::Unplaceable, "no machine"))
+            .collect();
+        let notes = notes(&list(&units));
+        assert_eq!(notes.len(), NOTES + 1);
+        assert!(notes[NOTES].starts_with("NOTE: 7 more units wait"), "{}", notes[NOTES]);
     }
 }

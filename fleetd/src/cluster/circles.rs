@@ -1,7 +1,9 @@
 //! Whether units that are submitted would close a circle with those that there are.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use fleet_engine::placement::refuse_circles;
 use fleet_units::{Requirements, UnitName};
@@ -34,9 +36,16 @@ impl Picture {
             found.dedup();
             found
         };
-        let requirements = |name: &UnitName| match texts.get(name) {
-            Some(wanted) => Some((*wanted).clone()),
-            None => self.requirements(name),
+        // Each is asked for by every change that leads to it.
+        let read: RefCell<BTreeMap<UnitName, Option<Arc<Requirements>>>> = RefCell::default();
+        let requirements = |name: &UnitName| {
+            if let Some(known) = read.borrow().get(name) {
+                return known.clone();
+            }
+            let submitted = texts.get(name).map(|wanted| (*wanted).clone());
+            let found = submitted.or_else(|| self.requirements(name)).map(Arc::new);
+            read.borrow_mut().insert(name.clone(), found.clone());
+            found
         };
         let judge = |change: &&Change| {
             let names_others = change.names_others();
