@@ -22,6 +22,7 @@ mod hold;
 mod index;
 mod kinds;
 mod machine;
+mod marks;
 mod order;
 mod pass;
 mod patterns;

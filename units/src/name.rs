@@ -147,9 +147,15 @@ impl UnitName {
         if self.is_template() {
             return Some(self.clone());
         }
-        self.instance()?;
         // A part of a valid name is valid: shorter, of the same type and characters.
-        Some(Self(format!("{}@.{}", self.prefix(), self.unit_type()).into()))
+        Some(Self(self.template_text()?.into()))
+    }
+
+    /// The same as a text.
+    pub(crate) fn template_text(&self) -> Option<String> {
+        let (stem, unit_type) = self.split_type();
+        let prefix = &stem[..=stem.find('@')?];
+        Some([prefix, ".", unit_type].concat())
     }
 
     fn split_type(&self) -> (&str, &str) {

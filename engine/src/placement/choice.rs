@@ -1,37 +1,14 @@
 //! Why a machine was chosen among those that could take a unit.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use fleet_units::{MachineId, UnitName};
+use fleet_units::{MachineId, MetadataPredicate, UnitName};
 
-/// How many units of a group are on machines of one value.
-#[derive(Debug)]
-pub(super) struct SpreadCount {
-    /// The key that `SpreadBy=` names.
-    pub(super) key: Arc<str>,
-    /// The machine's value of it, if it has one.
-    pub(super) value: Option<Arc<str>>,
-    /// How many units were there.
-    pub(super) units: u32,
-}
-
-/// What counts for a machine that can take a unit, in the order in which it counts.
-#[derive(Debug)]
-pub(super) struct Candidate {
-    /// Which.
-    pub(super) machine: MachineId,
-    /// How the unit's group is spread, where it is.
-    pub(super) spread: Option<SpreadCount>,
-    /// What is wrong with it by `PreferMetadata=`.
-    pub(super) unmet: Vec<String>,
-    /// How much of it is used in millionths, where the unit asks for resources.
-    pub(super) share: Option<u32>,
-    /// How many units it had.
-    pub(super) load: u32,
-    /// Whether it carries the registry: last among equals.
-    pub(super) carries_registry: bool,
-}
+use super::cluster::Cluster;
+use super::machine::Machine;
+use super::slots::{MachineIx, UnitIx};
 
 /// Why a machine comes before another that could take a unit too.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,33 +99,52 @@ pub enum Choice {
     },
 }
 
-impl Choice {
-    pub(super) fn before(chosen: Candidate, runner_up: Candidate) -> Self {
-        let by = Difference::between(chosen, &runner_up);
-        Self::Before(Arc::new(Compared { runner_up: runner_up.machine, by }))
+impl Cluster {
+    /// Why the first of two machines that can take these comes before the second.
+    pub(super) fn compare(&self, members: &[UnitIx], chosen: MachineIx, next: MachineIx) -> Choice {
+        let by = self.difference(members, chosen, next);
+        Choice::Before(Arc::new(Compared { runner_up: self.machines[next].facts.id.clone(), by }))
     }
-}
 
-impl Difference {
     /// The first that tells them apart: nothing else is kept of them.
-    fn between(chosen: Candidate, next: &Candidate) -> Self {
-        if let (Some(here), Some(there)) = (chosen.spread, &next.spread)
-            && (here.units, here.value.is_none()) != (there.units, there.value.is_none())
-            && let Some(value) = here.value
+    fn difference(&self, members: &[UnitIx], chosen: MachineIx, next: MachineIx) -> Difference {
+        let (here, there) = (&self.machines[chosen], &self.machines[next]);
+        if let Some((group, key)) = self.spread_of(members)
+            && let Some(value) = here.value(key)
         {
-            let (units, other, others) = (here.units, there.value.clone(), there.units);
-            return Self::Spread(Box::new(SpreadBetween { key: here.key, value, units, other, others }));
+            let units = self.count_of(group, key, value);
+            let other = there.value(key);
+            let others = other.map_or(0, |other| self.count_of(group, key, other));
+            if units != others || other.is_none() {
+                let text = |value| self.values.value(key, value).clone();
+                let (value, other) = (text(value), other.map(text));
+                let key = self.values.key(key).clone();
+                return Difference::Spread(Box::new(SpreadBetween { key, value, units, other, others }));
+            }
         }
-        if chosen.unmet.len() != next.unmet.len() {
-            return Self::Unmet(next.unmet.iter().filter(|what| !chosen.unmet.contains(what)).cloned().collect());
+        let (met, unmet) = (self.unmet(members, here), self.unmet(members, there));
+        if met.len() != unmet.len() {
+            return Difference::Unmet(unmet.into_iter().filter(|what| !met.contains(what)).collect());
         }
-        let load = chosen.load;
-        match (chosen.share, next.share) {
-            (Some(here), Some(there)) if here != there => Self::Share { here, there },
-            _ if next.load > load => Self::Load { here: load, there: next.load },
-            _ if next.carries_registry && !chosen.carries_registry => Self::CarriesRegistry { load },
-            _ => Self::Id { load },
+        let load = here.load();
+        if !self.asked(members).is_nothing() && here.gauge.share != there.gauge.share {
+            Difference::Share { here: here.gauge.share, there: there.gauge.share }
+        } else if there.load() > load {
+            Difference::Load { here: load, there: there.load() }
+        } else if there.facts.carries_registry && !here.facts.carries_registry {
+            Difference::CarriesRegistry { load }
+        } else {
+            Difference::Id { load }
         }
+    }
+
+    /// What of a machine is not as these prefer.
+    fn unmet(&self, members: &[UnitIx], machine: &Machine) -> Vec<String> {
+        let traits = machine.facts.traits();
+        let wanted = members.iter().filter_map(|&unit| self.units[unit].requirements());
+        let preferred = wanted.flat_map(|wanted| wanted.prefer.iter());
+        let unmet: BTreeSet<&MetadataPredicate> = preferred.filter(|demand| !demand.matches(&traits)).collect();
+        unmet.into_iter().map(MetadataPredicate::complaint).collect()
     }
 }
 

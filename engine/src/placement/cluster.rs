@@ -12,6 +12,7 @@ use super::decision::{Departure, Outcome};
 use super::facts::{MachineFacts, Presence, UnitSpec};
 use super::failures::Failures;
 use super::machine::Machines;
+use super::marks::Marks;
 use super::order::Orders;
 use super::patterns::Patterns;
 use super::preempt::Claims;
@@ -59,11 +60,11 @@ pub struct Cluster {
     /// Units that are to leave the machine where they failed, once another can take them.
     pub(super) failing: BTreeSet<UnitIx>,
     /// Units to decide about.
-    pub(super) dirty: BTreeSet<UnitIx>,
+    pub(super) dirty: Marks<UnitIx>,
     /// Global units to decide about on one machine.
     pub(super) dirty_globals: BTreeSet<(UnitIx, MachineIx)>,
     /// Machines whose schedule is not what was last planned for them.
-    pub(super) changed: BTreeSet<MachineIx>,
+    pub(super) changed: Marks<MachineIx>,
     /// For a machine that was given units of lost ones: those.
     pub(super) relies_on_loss: BTreeMap<MachineIx, BTreeSet<MachineIx>>,
     /// Where units were taken off since the last pass.
@@ -117,8 +118,7 @@ impl Cluster {
             self.machines[machine].values = self.values.add(machine, &facts);
         }
         let entry = &mut self.machines[machine];
-        entry.facts = facts;
-        entry.measure(entry.used);
+        entry.set(facts);
         self.frees += 1;
         self.count_values_of(machine, true);
         self.orders.changed(machine);
@@ -151,7 +151,7 @@ impl Cluster {
             self.has_left(unit, machine);
             self.dirty.insert(unit);
         }
-        self.changed.remove(&machine);
+        self.changed.remove(machine);
         self.relies_on_loss.remove(&machine);
         for claimant in self.claims.remove(&machine).unwrap_or_default().into_keys() {
             self.units[claimant].rare.claims.remove(&machine);

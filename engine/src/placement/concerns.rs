@@ -93,7 +93,12 @@ impl Cluster {
         let may_go = |other: &UnitIx| {
             touches(other) && (is_small || self.waiting.contains(other) || self.is_able(&[*other], machine))
         };
-        let waiting: Vec<UnitIx> = self.pending.union(&self.failing).copied().filter(may_go).collect();
+        // Of a machine that can be given nothing only those may hope that wait for it.
+        let waiting: Vec<UnitIx> = if is_small || self.machines[machine].facts.is_open() {
+            self.pending.union(&self.failing).copied().filter(may_go).collect()
+        } else {
+            self.waiting.iter().copied().filter(may_go).collect()
+        };
         let globals: Vec<_> = self.globals.iter().copied().filter(touches).map(|global| (global, machine)).collect();
         self.dirty.extend(waiting);
         self.dirty_globals.extend(globals);

@@ -10,6 +10,7 @@ use super::cluster::Cluster;
 use super::decision::{Departure, Outcome};
 use super::facts::Presence;
 use super::hold::Hold;
+use super::marks::Marks;
 use super::rejection::Rejection;
 use super::remedy::Remedy;
 use super::slots::{MachineIx, UnitIx};
@@ -117,9 +118,9 @@ impl Explanation {
 /// What a cluster keeps of what is to be done, put aside while something is tried.
 #[derive(Debug)]
 struct ToDo {
-    dirty: BTreeSet<UnitIx>,
+    dirty: Marks<UnitIx>,
     dirty_globals: BTreeSet<(UnitIx, MachineIx)>,
-    changed: BTreeSet<MachineIx>,
+    changed: Marks<MachineIx>,
     relies_on_loss: BTreeMap<MachineIx, BTreeSet<MachineIx>>,
     departures: BTreeMap<UnitIx, Vec<(MachineId, Departure)>>,
     arrivals: BTreeMap<UnitIx, Vec<MachineId>>,
@@ -147,7 +148,7 @@ impl Cluster {
             let mut copy = self.clone();
             copy.recall_claims();
             let mut explanation = copy.explained(unit);
-            copy.dirty = BTreeSet::from([unit]);
+            copy.dirty = Marks::from_iter([unit]);
             copy.dirty_globals.clear();
             copy.pass();
             explanation.outcome = copy.units[unit].outcome.clone();
@@ -161,7 +162,7 @@ impl Cluster {
         let decided: Vec<UnitName> = self.pass().into_iter().map(|decision| decision.unit).collect();
         explanation.outcome = self.units[unit].outcome.clone();
         explanation.remedy = self.remedy(unit, &explanation.outcome, &explanation.verdicts);
-        let disturbed = self.changed.iter().map(|&machine| self.machines[machine].facts.id.clone()).collect();
+        let disturbed = self.changed.iter().map(|machine| self.machines[machine].facts.id.clone()).collect();
         for name in decided {
             if let Some(unit) = self.units.find(name.as_str()) {
                 self.units[unit].outcome = Outcome::Withdrawn;

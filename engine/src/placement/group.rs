@@ -12,6 +12,7 @@ use super::decision::{Blocker, Departure, Invalid, Outcome};
 use super::facts::Presence;
 use super::rejection::{Rejection, Rejections};
 use super::slots::{MachineIx, UnitIx};
+use super::unit::Seniority;
 
 /// What is left to do after a group was looked at.
 #[derive(Debug)]
@@ -66,11 +67,11 @@ impl Cluster {
 
     /// Units in the order in which they are decided.
     pub(super) fn in_order(&self, units: impl IntoIterator<Item = UnitIx>) -> Vec<UnitIx> {
-        let mut units: Vec<UnitIx> = units.into_iter().collect();
-        if units.len() > 1 {
-            units.sort_by_cached_key(|&unit| self.units[unit].seniority());
-        }
-        units
+        let units = units.into_iter();
+        let mut units: Vec<(Seniority, UnitIx)> = units.map(|unit| (self.units[unit].seniority(), unit)).collect();
+        let name = |unit: UnitIx| &self.units[unit].name;
+        units.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| name(a.1).cmp(name(b.1))));
+        units.into_iter().map(|(_, unit)| unit).collect()
     }
 
     /// The members of the group that this one must be with.

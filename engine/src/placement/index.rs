@@ -20,10 +20,10 @@ const RANKS_APART: u64 = 1 << 32;
 impl Cluster {
     /// The number of a unit, made if need be.
     pub(super) fn unit(&mut self, name: &UnitName) -> UnitIx {
-        if let Some(unit) = self.units.find(name.as_str()) {
-            return unit;
-        }
-        let unit = self.units.insert(name.clone(), Unit::new(name.clone()));
+        let unit = match self.units.insert(name.clone(), || Unit::new(name.clone())) {
+            Ok(unit) => unit,
+            Err(known) => return known,
+        };
         let conflicts = Small::from(self.conflicts.matching(name.as_str()));
         self.conflicts.add_match(unit, &conflicts);
         let replaces = Small::from(self.replaces.matching(name.as_str()));
@@ -54,7 +54,7 @@ impl Cluster {
         self.waiting.remove(&unit);
         self.failing.remove(&unit);
         self.globals.remove(&unit);
-        self.dirty.remove(&unit);
+        self.dirty.remove(unit);
         self.dirty_globals.retain(|&(u, _)| u != unit);
         self.units.remove(name.as_str());
     }
@@ -62,20 +62,23 @@ impl Cluster {
     /// A machine that was not known, among the others by its id.
     pub(super) fn add_machine(&mut self, facts: MachineFacts) -> MachineIx {
         let id = facts.id.clone();
-        let machine = self.machines.insert(id.clone(), Machine::new(facts));
+        let machine = match self.machines.insert(id.clone(), || Machine::new(facts)) {
+            Ok(machine) => machine,
+            Err(known) => return known,
+        };
         let (before, after) = self.machines.neighbours(id.as_str());
-        let low = before.map_or(0, |before| self.machines[before].rank);
-        let rank = match after.map(|after| self.machines[after].rank) {
+        let low = before.map_or(0, |before| self.machines[before].gauge.rank);
+        let rank = match after.map(|after| self.machines[after].gauge.rank) {
             Some(high) => low + (high - low) / 2,
             None => low.saturating_add(RANKS_APART),
         };
         if rank > low && rank < u64::MAX {
-            self.machines[machine].rank = rank;
+            self.machines[machine].gauge.rank = rank;
             return machine;
         }
         let all: Vec<MachineIx> = self.machines.iter().map(|(machine, _)| machine).collect();
         for (n, &machine) in all.iter().enumerate() {
-            self.machines[machine].rank = (n as u64 + 1).saturating_mul(RANKS_APART);
+            self.machines[machine].gauge.rank = (n as u64 + 1).saturating_mul(RANKS_APART);
         }
         self.orders.forget();
         machine
@@ -107,7 +110,7 @@ impl Cluster {
         if !self.units[unit].places.insert(machine) {
             return;
         }
-        self.machines[machine].units.insert(unit);
+        self.machines[machine].list(unit);
         self.has_left(unit, machine);
         self.count(unit, machine, true);
         self.changed.insert(machine);
@@ -124,7 +127,7 @@ impl Cluster {
         }
         self.count(unit, machine, false);
         let was_full = self.machines[machine].units.len() >= MAX_UNITS;
-        self.machines[machine].units.remove(&unit);
+        self.machines[machine].unlist(unit);
         if self.machines[machine].facts.is_open() {
             self.orders.changed(machine);
             self.frees += 1;

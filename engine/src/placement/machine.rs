@@ -57,6 +57,19 @@ impl Counts {
 /// All machines.
 pub(super) type Machines = Slots<MachineIx, Machine, MachineId>;
 
+/// What decides where a machine stands: it is looked at for each one that is tried, so it lies together.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Gauge {
+    /// Which share of it is used.
+    pub(super) share: u32,
+    /// How many units it has.
+    load: u32,
+    /// Whether it carries the registry.
+    carries_registry: bool,
+    /// Its place in the order of ids.
+    pub(super) rank: u64,
+}
+
 /// A machine.
 #[derive(Debug, Clone)]
 pub(super) struct Machine {
@@ -76,18 +89,16 @@ pub(super) struct Machine {
     pub(super) replacers: Counts,
     /// What listed units ask for.
     pub(super) used: Amount,
-    /// Which share of it that is.
-    pub(super) share: u32,
     /// What units ask for that were taken off it and have not left yet.
     pub(super) stopping: Amount,
     /// What is listed of each group.
     pub(super) groups: BTreeMap<GroupIx, Here>,
-    /// Its place in the order of ids.
-    pub(super) rank: u64,
+    pub(super) gauge: Gauge,
 }
 
 impl Machine {
     pub(super) fn new(facts: MachineFacts) -> Self {
+        let gauge = Gauge { carries_registry: facts.carries_registry, ..Gauge::default() };
         Self {
             facts,
             values: MachineValues::new(),
@@ -97,23 +108,38 @@ impl Machine {
             conflict_matches: Counts::default(),
             replacers: Counts::default(),
             used: Amount::default(),
-            share: 0,
             stopping: Amount::default(),
             groups: BTreeMap::new(),
-            rank: 0,
+            gauge,
         }
     }
 
     /// How many units it has.
     pub(super) fn load(&self) -> u32 {
-        // At most a few thousand.
-        self.units.len() as u32
+        self.gauge.load
     }
 
     /// Where it stands: by the share of it that is used, or by how many units it has alone.
     pub(super) fn standing(&self, by_share: bool) -> Standing {
-        let share = if by_share { self.share } else { 0 };
-        Standing::new(share, self.load(), self.facts.carries_registry, self.rank)
+        let Gauge { share, load, carries_registry, rank } = self.gauge;
+        Standing::new(if by_share { share } else { 0 }, load, carries_registry, rank)
+    }
+
+    /// It is this from now on.
+    pub(super) fn set(&mut self, facts: MachineFacts) {
+        self.gauge.carries_registry = facts.carries_registry;
+        self.facts = facts;
+        self.measure(self.used);
+    }
+
+    /// It lists a unit from now on.
+    pub(super) fn list(&mut self, unit: UnitIx) {
+        self.gauge.load += u32::from(self.units.insert(unit));
+    }
+
+    /// It no longer does.
+    pub(super) fn unlist(&mut self, unit: UnitIx) {
+        self.gauge.load -= u32::from(self.units.remove(&unit));
     }
 
     /// Its value of a key of the metadata.
@@ -124,6 +150,6 @@ impl Machine {
     /// Takes up what its units use of it now.
     pub(super) fn measure(&mut self, used: Amount) {
         self.used = used;
-        self.share = used.share(&self.facts.capacity);
+        self.gauge.share = used.share(&self.facts.capacity);
     }
 }

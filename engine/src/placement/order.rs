@@ -7,6 +7,7 @@
 
 mod built;
 mod course;
+mod sorted;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,19 +6,20 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use fleet_units::{MetadataPredicate, UnitName};
+use fleet_units::UnitName;
 
-use super::choice::{Candidate, Choice, SpreadCount};
+use super::choice::Choice;
 use super::cluster::{Cluster, MAX_UNITS};
 use super::decision::{Blocker, Decision, Departure, Invalid, Outcome};
 use super::facts::Presence;
 use super::group::Placement;
 use super::hold::Hold;
 use super::kinds::Homeless;
+use super::marks::Marks;
 use super::order::Walk;
 use super::rejection::{Rejection, Rejections};
 use super::slots::{MachineIx, UnitIx};
-use super::unit::NameKey;
+use super::unit::NameStart;
 
 /// How many times one pass goes over what its own decisions made dirty. What is left then waits for the next pass.
 const MAX_ROUNDS: usize = 16;
@@ -29,7 +30,7 @@ const RUNNER_UP_TRIES: usize = 16;
 /// What was said of units before a pass.
 #[derive(Default)]
 struct Before {
-    noted: BTreeSet<UnitIx>,
+    noted: Marks<UnitIx>,
     outcomes: Vec<(UnitIx, Outcome)>,
 }
 
@@ -54,7 +55,7 @@ impl Cluster {
             self.settle_globals(&mut before, &mut todo);
             let dirty = std::mem::take(&mut self.dirty);
             let mut seen = BTreeSet::new();
-            for unit in self.in_order(dirty).into_iter().rev() {
+            for unit in self.in_order(dirty.iter()).into_iter().rev() {
                 if seen.contains(&unit) {
                     continue;
                 }
@@ -76,9 +77,9 @@ impl Cluster {
             }
             // As a rule they come from the youngest to the oldest.
             todo.reverse();
-            let seniority = |placement: &Placement| self.seniority_of(placement);
-            if !todo.is_sorted_by_key(seniority) {
-                todo.sort_by_cached_key(seniority);
+            let in_order = |a: &Placement, b: &Placement| self.seniority_of(a).cmp(&self.seniority_of(b));
+            if !todo.is_sorted_by(|a, b| in_order(a, b).is_le()) {
+                todo.sort_by(in_order);
             }
             let mut homeless = Vec::new();
             for placement in todo {
@@ -119,9 +120,10 @@ impl Cluster {
     }
 
     /// In which order machines are given: by priority, to global units before others, and then by age.
-    fn seniority_of(&self, placement: &Placement) -> (Reverse<i32>, bool, i64, NameKey) {
-        let (priority, uid, name) = self.units[placement.first()].seniority();
-        (priority, !matches!(placement, Placement::Everywhere { .. }), uid, name)
+    fn seniority_of(&self, placement: &Placement) -> (Reverse<i32>, bool, i64, NameStart, &UnitName) {
+        let unit = &self.units[placement.first()];
+        let (priority, uid, name) = unit.seniority();
+        (priority, !matches!(placement, Placement::Everywhere { .. }), uid, name, &unit.name)
     }
 
     /// Global units on machines where something changed.
@@ -291,33 +293,9 @@ impl Cluster {
         }
         let why = match after {
             None => Choice::Only,
-            Some(next) => Choice::before(self.candidate(members, best), self.candidate(members, next)),
+            Some(next) => self.compare(members, best, next),
         };
         Some((best, why))
-    }
-
-    /// What counts for a machine that can take these.
-    fn candidate(&self, members: &[UnitIx], machine: MachineIx) -> Candidate {
-        let entry = &self.machines[machine];
-        let traits = entry.facts.traits();
-        let spread = self.spread_of(members).map(|(group, key)| {
-            let value = entry.value(key);
-            let units = value.map_or(0, |value| self.count_of(group, key, value));
-            let value = value.map(|value| self.values.value(key, value).clone());
-            SpreadCount { key: self.values.key(key).clone(), value, units }
-        });
-        let wanted = members.iter().filter_map(|&unit| self.units[unit].requirements());
-        let unmet: BTreeSet<&MetadataPredicate> =
-            wanted.flat_map(|wanted| wanted.prefer.iter()).filter(|demand| !demand.matches(&traits)).collect();
-        let by_share = !self.asked(members).is_nothing();
-        Candidate {
-            machine: entry.facts.id.clone(),
-            spread,
-            unmet: unmet.into_iter().map(MetadataPredicate::complaint).collect(),
-            share: by_share.then_some(entry.share),
-            load: entry.load(),
-            carries_registry: entry.facts.carries_registry,
-        }
     }
 
     /// Why a machine cannot take all of these, and whose demand it is.
@@ -460,7 +438,13 @@ impl Cluster {
         let mut departures = std::mem::take(&mut self.departures);
         let mut arrivals = std::mem::take(&mut self.arrivals);
         let mut decisions = Vec::new();
-        for (unit, before) in before.outcomes {
+        let mut outcomes = before.outcomes;
+        let name = |unit: UnitIx| &self.units[unit].name;
+        let begins = |(at, (unit, _)): (usize, &(UnitIx, Outcome))| (NameStart::of(name(*unit)), *unit, at);
+        let mut order: Vec<(NameStart, UnitIx, usize)> = outcomes.iter().enumerate().map(begins).collect();
+        order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| name(a.1).cmp(name(b.1))));
+        for (_, unit, at) in order {
+            let before = std::mem::replace(&mut outcomes[at].1, Outcome::Withdrawn);
             let entry = &self.units[unit];
             let left = departures.remove(&unit).unwrap_or_default();
             let joined = arrivals.remove(&unit).unwrap_or_default();
@@ -475,7 +459,6 @@ impl Cluster {
                 self.forget_unit(unit);
             }
         }
-        decisions.sort_by_cached_key(|decision| NameKey::of(&decision.unit));
         decisions
     }
 }

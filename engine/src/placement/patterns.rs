@@ -4,6 +4,7 @@
 //! is a look at two short lists, and "does this machine hold anything that conflicts" at two counters.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use fleet_units::Glob;
 
@@ -25,7 +26,7 @@ struct Entry {
 pub(super) struct Patterns {
     entries: Slots<PatternIx, Entry>,
     by_prefix: BTreeMap<Box<str>, BTreeSet<PatternIx>>,
-    /// How many patterns have a prefix of this length: names are looked up at these lengths alone.
+    /// How many prefixes have this length.
     lengths: BTreeMap<usize, usize>,
 }
 
@@ -62,10 +63,20 @@ impl Patterns {
     /// The patterns that match a name.
     pub(super) fn matching(&self, name: &str) -> Vec<PatternIx> {
         let mut found = Vec::new();
-        for &length in self.lengths.keys().take_while(|&&length| length <= name.len()) {
-            // Unit names are ASCII, so every index is a character boundary.
-            let Some(patterns) = name.get(..length).and_then(|prefix| self.by_prefix.get(prefix)) else { continue };
-            found.extend(patterns.iter().copied().filter(|&pattern| self.entries[pattern].glob.matches(name)));
+        // Unit names are ASCII, so every index is a character boundary.
+        let shorten = |length: usize| Some(self.lengths.range(..=length).next_back()?.0).and_then(|&to| name.get(..to));
+        let mut upto = shorten(name.len());
+        while let Some(text) = upto {
+            let before = (Bound::Unbounded, Bound::Included(text));
+            let Some((prefix, patterns)) = self.by_prefix.range::<str, _>(before).next_back() else { break };
+            // The last prefix up to a text begins that text, or has less in common with it than any prefix that does.
+            let common = prefix.bytes().zip(text.bytes()).take_while(|(a, b)| a == b).count();
+            if common == prefix.len() {
+                found.extend(patterns.iter().copied().filter(|&pattern| self.entries[pattern].glob.matches(name)));
+                upto = common.checked_sub(1).and_then(shorten);
+            } else {
+                upto = shorten(common);
+            }
         }
         found.sort_unstable();
         found
@@ -96,8 +107,11 @@ impl Patterns {
         self.entries[index].holders.insert(unit);
         if known.is_none() {
             let prefix = glob.literal_prefix();
-            self.by_prefix.entry(prefix.into()).or_default().insert(index);
-            *self.lengths.entry(prefix.len()).or_default() += 1;
+            let patterns = self.by_prefix.entry(prefix.into()).or_default();
+            if patterns.is_empty() {
+                *self.lengths.entry(prefix.len()).or_default() += 1;
+            }
+            patterns.insert(index);
         }
         (index, known.is_none())
     }
@@ -116,12 +130,12 @@ impl Patterns {
             patterns.remove(&pattern);
             if patterns.is_empty() {
                 self.by_prefix.remove(prefix);
-            }
-        }
-        if let Some(count) = self.lengths.get_mut(&prefix.len()) {
-            *count -= 1;
-            if *count == 0 {
-                self.lengths.remove(&prefix.len());
+                if let Some(count) = self.lengths.get_mut(&prefix.len()) {
+                    *count -= 1;
+                    if *count == 0 {
+                        self.lengths.remove(&prefix.len());
+                    }
+                }
             }
         }
         self.entries.remove(glob.as_str()).map(|entry| entry.matches).unwrap_or_default()
@@ -129,7 +143,7 @@ impl Patterns {
 
     /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {
-        self.lengths.is_empty()
+        self.by_prefix.is_empty()
     }
 
     /// The number of a pattern that somebody has.

@@ -38,7 +38,7 @@ impl Cluster {
         }
         self.not_yet_launched.clear();
         let changed = std::mem::take(&mut self.changed);
-        let mut plans: Vec<MachinePlan> = changed.into_iter().map(|machine| self.plan_for(machine)).collect();
+        let mut plans: Vec<MachinePlan> = changed.iter().map(|machine| self.plan_for(machine)).collect();
         plans.sort_by(|a, b| a.id.cmp(&b.id));
         plans
     }
@@ -50,10 +50,12 @@ impl Cluster {
 
     fn plan_for(&mut self, machine: MachineIx) -> MachinePlan {
         let relies_on_loss = self.relies_on_loss.remove(&machine).unwrap_or_default();
-        for unit in &self.machines[machine].units {
-            let entry = &mut self.units[*unit];
-            if entry.orders_its_start() && entry.target(machine) == Some(Target::Launched) {
-                entry.rare.launched.insert(machine);
+        if !self.starts.is_empty() {
+            for unit in &self.machines[machine].units {
+                let entry = &mut self.units[*unit];
+                if entry.orders_its_start() && entry.target(machine) == Some(Target::Launched) {
+                    entry.rare.launched.insert(machine);
+                }
             }
         }
         let entry = &self.machines[machine];

@@ -94,7 +94,7 @@ impl Cluster {
         let mut lower: Vec<UnitIx> = self.machines[machine].units.iter().copied().collect();
         lower.retain(|unit| !members.contains(unit) && self.may_be_displaced(*unit, machine, rank, awaited));
         // The last to be put back, if there is no room for all, are the lowest and the youngest.
-        lower.sort_by_cached_key(|&unit| self.units[unit].seniority());
+        let lower = self.in_order(lower);
         for &unit in &lower {
             self.unlist(unit, machine);
         }

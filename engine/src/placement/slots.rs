@@ -5,6 +5,7 @@
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::marker::PhantomData;
 use std::ops::{Bound, Index, IndexMut};
 
@@ -73,31 +74,19 @@ impl<I: Slot, V, K: Ord + Borrow<str>> Slots<I, V, K> {
     where
         K: From<&'a str>,
     {
-        self.find(name).unwrap_or_else(|| self.insert(name, value()))
+        self.find(name).unwrap_or_else(|| self.insert(name, value).unwrap_or_else(|known| known))
     }
 
-    /// Gives a number to a name that has none.
-    pub(super) fn insert(&mut self, name: impl Into<K>, value: V) -> I {
-        let index = match self.free.pop() {
-            Some(index) => {
-                self.chunks[index.position() / CHUNK][index.position() % CHUNK] = Some(value);
-                index
+    /// Gives a number to a name that has none; if it has one, that is answered with `Err`.
+    pub(super) fn insert(&mut self, name: impl Into<K>, value: impl FnOnce() -> V) -> Result<I, I> {
+        match self.by_name.entry(name.into()) {
+            Entry::Occupied(known) => Err(*known.get()),
+            Entry::Vacant(place) => {
+                let index = *place.insert(self.free.pop().unwrap_or_else(|| reserve(&mut self.chunks)));
+                self.chunks[index.position() / CHUNK][index.position() % CHUNK] = Some(value());
+                Ok(index)
             }
-            None => self.push(value),
-        };
-        self.by_name.insert(name.into(), index);
-        index
-    }
-
-    fn push(&mut self, value: V) -> I {
-        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
-            self.chunks.push(Vec::with_capacity(CHUNK));
         }
-        let before = (self.chunks.len() - 1) * CHUNK;
-        let chunk = &mut self.chunks[before / CHUNK];
-        chunk.push(Some(value));
-        // Names are bounded by the memory that holds them: far below four billion.
-        I::at((before + chunk.len() - 1) as u32)
     }
 
     /// Forgets a name; its number may be given to another.
@@ -137,6 +126,18 @@ impl<I: Slot, V, K: Ord + Borrow<str>> Slots<I, V, K> {
     pub(super) fn len(&self) -> usize {
         self.by_name.len()
     }
+}
+
+/// A slot that nobody had yet.
+fn reserve<I: Slot, V>(chunks: &mut Vec<Vec<Option<V>>>) -> I {
+    if chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+        chunks.push(Vec::with_capacity(CHUNK));
+    }
+    let before = (chunks.len() - 1) * CHUNK;
+    let chunk = &mut chunks[before / CHUNK];
+    chunk.push(None);
+    // Names are bounded by the memory that holds them: far below four billion.
+    I::at((before + chunk.len() - 1) as u32)
 }
 
 impl<I: Slot, V, K: Ord + Borrow<str>> Index<I> for Slots<I, V, K> {

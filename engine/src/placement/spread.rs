@@ -84,7 +84,8 @@ impl Cluster {
         }
         let mut counted = Key { units: 1, ..Key::default() };
         // Of a group that was not there nothing is listed.
-        let machines = self.machines.iter().filter(|(_, machine)| !is_new && machine.groups.contains_key(&group));
+        let machines = (!is_new).then(|| self.machines.iter()).into_iter().flatten();
+        let machines = machines.filter(|(_, machine)| machine.groups.contains_key(&group));
         for (_, machine) in machines.filter(|(_, machine)| machine.facts.presence != Presence::Gone) {
             if let Some(value) = machine.value(key) {
                 change(&mut counted.counts, value, machine.groups[&group].listed, true);

@@ -18,20 +18,23 @@ use super::resources::Amount;
 use super::slots::{GroupIx, MachineIx, UnitIx};
 use super::small::Small;
 
-/// A name to sort by. Few names have their first sixteen bytes in common, and those compare as one number: a hundred
-/// thousand are in order before as many names were read twice.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct NameKey(u128, UnitName);
+/// How a name begins, to sort by. Few names have their first sixteen bytes in common, and those compare as one number: a
+/// hundred thousand are in order before as many names were read twice.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct NameStart(u128);
 
-impl NameKey {
+impl NameStart {
     pub(super) fn of(name: &UnitName) -> Self {
+        let name = name.as_str().as_bytes();
         let mut first = [0; 16];
-        for (to, from) in first.iter_mut().zip(name.as_str().bytes()) {
-            *to = from;
-        }
-        Self(u128::from_be_bytes(first), name.clone())
+        let length = name.len().min(first.len());
+        first[..length].copy_from_slice(&name[..length]);
+        Self(u128::from_be_bytes(first))
     }
 }
+
+/// How a unit ranks among those to be decided about, but for the rest of its name.
+pub(super) type Seniority = (Reverse<i32>, i64, NameStart);
 
 /// A unit.
 #[derive(Debug, Clone)]
@@ -194,7 +197,7 @@ impl Unit {
 
     /// Units are decided by priority, those of one priority in the order in which they were submitted, and those of one
     /// transaction by name.
-    pub(super) fn seniority(&self) -> (Reverse<i32>, i64, NameKey) {
-        (Reverse(self.priority()), self.spec.as_ref().map_or(0, |spec| spec.uid), NameKey::of(&self.name))
+    pub(super) fn seniority(&self) -> Seniority {
+        (Reverse(self.priority()), self.spec.as_ref().map_or(0, |spec| spec.uid), NameStart::of(&self.name))
     }
 }

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::cluster::Cluster;
 use super::decision::{Decision, Departure, Outcome};
 use super::facts::{Presence, UnitSpec};
+use super::marks::Marks;
 use super::slots::{MachineIx, UnitIx};
 
 /// What is settled for good comes to rest in a few steps; two rules that chase each other never would.
@@ -223,7 +224,7 @@ impl Cluster {
         let nothing = BTreeSet::new();
         for _ in 0..MAX_STEPS {
             self.pass().into_iter().for_each(&mut tell);
-            self.changed.clear();
+            self.changed = Marks::default();
             self.relies_on_loss.clear();
             let stopping = self
                 .machines

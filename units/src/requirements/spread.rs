@@ -44,6 +44,6 @@ impl Requirements {
             return Some(group.clone());
         }
         let asks = self.spread_by.is_some() || self.max_per_machine.is_some();
-        asks.then(|| name.template().unwrap_or_else(|| name.clone()).to_string())
+        asks.then(|| name.template_text().unwrap_or_else(|| name.to_string()))
     }
 }

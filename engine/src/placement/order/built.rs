@@ -1,8 +1,9 @@
 //! The machines of one profile, in buckets of those that only their load tells apart.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::course::Courses;
+use super::sorted::Sorted;
 use super::{Asked, Standing, Versions};
 use crate::placement::machine::Machines;
 use crate::placement::resources::Class;
@@ -53,7 +54,7 @@ pub(super) struct Built {
     /// Whether machines are kept apart by it.
     apart: bool,
     /// What the machines of each bucket have in common, and the machines; a bucket keeps its number when it is empty.
-    buckets: Vec<(Bucket, BTreeSet<Entry>)>,
+    buckets: Vec<(Bucket, Sorted<Entry>)>,
     by_bucket: BTreeMap<Bucket, BucketIx>,
     /// How many entries there are, and were when it was made.
     entries: usize,
@@ -133,7 +134,7 @@ impl Built {
         let bucket = Bucket { value, unmet, class };
         let buckets = &mut self.buckets;
         let bucket = *self.by_bucket.entry(bucket).or_insert_with(|| {
-            buckets.push((bucket, BTreeSet::new()));
+            buckets.push((bucket, Sorted::default()));
             BucketIx(buckets.len() - 1)
         });
         let standing = entry.standing(self.by_share);
@@ -153,7 +154,7 @@ impl Built {
     ) -> Option<Entry> {
         let order = &mut self.buckets[bucket.0].1;
         loop {
-            let said = *order.range(Entry::first_at(from)..).next()?;
+            let said = order.from(&Entry::first_at(from))?;
             if said.version != versions.of(said.machine) {
                 order.remove(&said);
                 self.entries -= 1;
