@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use fleet_registry::record::{ContentKey, ContentRecord, Extra, FORMAT};
+use fleet_registry::record::{ContentKey, ContentRecord, Extra, FORMAT, Target};
 use fleet_registry::{Change, View};
 use fleet_units::{DesiredState, MachineId, UnitName};
 
@@ -71,7 +71,8 @@ pub struct Outlook {
     textless: BTreeMap<ContentKey, BTreeSet<UnitName>>,
     /// Machines whose schedule was played with.
     disturbed: BTreeSet<MachineId>,
-    /// Whether there were records that cannot be read.
+    /// Whether some of it hangs on more than the records that it is told of: there were some that cannot be read, or that
+    /// were deleted.
     is_doubtful: bool,
 }
 
@@ -127,7 +128,10 @@ impl Outlook {
         for (name, note) in &view.notes {
             cluster.set_failures(name, failures::noted(&note.value));
         }
-        let is_doubtful = !view.unreadable.is_empty();
+        // What a machine without a schedule says that it runs counts only until another lists it, and again after that.
+        let mut said = view.states.values().flat_map(|states| states.iter());
+        let counts = said.any(|(id, state)| !state.value.is_orphan() && !view.schedules.contains_key(id));
+        let is_doubtful = counts || !view.unreadable.is_empty();
         Self { digests, cluster, textless, disturbed: BTreeSet::new(), is_doubtful }
     }
 
@@ -163,17 +167,25 @@ impl Outlook {
 
     fn machine_changed(&mut self, view: &View, id: &MachineId) {
         if !knowledge::knows(view, id) {
-            return self.cluster.remove_machine(id);
+            let destroyed = self.cluster.replace_schedule(id, &BTreeSet::new(), &BTreeMap::new());
+            self.cluster.remove_machine(id);
+            return destroyed.iter().for_each(|name| self.cluster.forget_if_gone(name));
         }
         self.cluster.set_machine(facts::machine(view, id, None));
         let record = view.schedules.get(id).map(|schedule| &*schedule.value);
-        let units = record.into_iter().flat_map(|record| record.units.keys()).collect();
+        let units: BTreeSet<&UnitName> = record.into_iter().flat_map(|record| record.units.keys()).collect();
         let leaving = record.into_iter().flat_map(|record| &record.leaving);
-        self.cluster.replace_schedule(id, &units, &leaving.map(|(name, &generation)| (name, generation)).collect());
-        self.cluster.set_launched(id, knowledge::launched(record));
+        let destroyed =
+            self.cluster.replace_schedule(id, &units, &leaving.map(|(name, &generation)| (name, generation)).collect());
+        // What it says of its units counts or not, as it is there or not.
+        for name in units {
+            self.tell_launched(view, name);
+            starts::tell(&mut self.cluster, view, name);
+        }
         if let Some(applied) = view.applied.get(id) {
             self.cluster.acknowledge(id, applied.value.generation, &applied.value.stopping);
         }
+        destroyed.iter().for_each(|name| self.cluster.forget_if_gone(name));
     }
 
     fn unit_changed(&mut self, view: &View, name: &UnitName) {
@@ -186,6 +198,7 @@ impl Outlook {
                 self.cluster.set_found(name, knowledge::found(view, name));
                 self.cluster.set_avoided(name, facts::avoided(view, name));
                 starts::tell(&mut self.cluster, view, name);
+                self.tell_launched(view, name);
                 let noted = view.notes.get(name).map(|note| failures::noted(&note.value));
                 self.cluster.set_failures(name, noted.unwrap_or_default());
             }
@@ -193,6 +206,15 @@ impl Outlook {
                 self.cluster.remove_unit(name);
             }
         }
+    }
+
+    /// Tells where a unit was told to launch, by the schedules that list it.
+    fn tell_launched(&mut self, view: &View, name: &UnitName) {
+        let Some(unit) = view.units.get(name) else { return };
+        self.cluster.replace_launched(name, |machine| {
+            let given = view.schedules.get(machine).and_then(|schedule| schedule.value.units.get(name));
+            given.is_some_and(|given| given.target == Target::Launched && given.uid == unit.create_revision)
+        });
     }
 
     /// Explains a unit; none if there is no such unit.

@@ -140,10 +140,7 @@ impl Cluster {
         };
         for unit in units {
             self.unlist(unit, machine);
-            if let Some(known) = self.units[unit].rare.known() {
-                known.launched.remove(&machine);
-                known.waits_on.remove(&machine);
-            }
+            self.forget_start(unit, machine);
             self.launched_before.remove(&(unit, machine));
             self.dirty.insert(unit);
         }

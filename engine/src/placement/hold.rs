@@ -121,6 +121,24 @@ impl Cluster {
         }
     }
 
+    /// Tells on which of its machines a unit was told to launch: on no others. For whoever follows what others decide.
+    pub fn replace_launched(&mut self, name: &UnitName, is_launched: impl Fn(&MachineId) -> bool) {
+        let Some(unit) = self.units.find(name.as_str()) else { return };
+        let entry = &self.units[unit];
+        if entry.orders_its_start() {
+            let launched = entry.places.iter().filter(|at| is_launched(&self.machines[**at].facts.id));
+            self.units[unit].rare.launched = launched.copied().collect();
+        }
+    }
+
+    /// A unit is on a machine no more: what was said of its start there does not hold when it comes back.
+    pub(super) fn forget_start(&mut self, unit: UnitIx, machine: MachineIx) {
+        if let Some(known) = self.units[unit].rare.known() {
+            known.launched.remove(&machine);
+            known.waits_on.remove(&machine);
+        }
+    }
+
     /// Why a unit that has a machine is not started there.
     #[must_use]
     pub fn hold(&self, name: &UnitName) -> Option<&Hold> {
