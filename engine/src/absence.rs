@@ -460,6 +460,6 @@ impl Absence {
 }
 
 /// Whether so many lost at once are more likely a fault of the network than of the machines.
-fn too_many(lost: usize, present_before: usize) -> bool {
+pub(crate) fn too_many(lost: usize, present_before: usize) -> bool {
     lost >= 2 && lost * 2 > present_before && !planted::is(Fault::NoBrake)
 }

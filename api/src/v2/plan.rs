@@ -84,7 +84,7 @@ pub enum FateKind {
     Placed,
     /// It leaves its machine for another.
     Moved,
-    /// It is global, and runs on other machines than before.
+    /// It is global, and runs on other machines than before, or on fewer.
     Spread,
     /// It loses its machine, and no other can take it (yet).
     Displaced,

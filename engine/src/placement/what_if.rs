@@ -14,6 +14,7 @@ use super::decision::{Decision, Departure, Outcome};
 use super::facts::{Presence, UnitSpec};
 use super::marks::Marks;
 use super::slots::{MachineIx, UnitIx};
+use crate::absence::too_many;
 
 /// What is settled for good comes to rest in a few steps; two rules that chase each other never would.
 const MAX_STEPS: usize = 64;
@@ -59,7 +60,7 @@ pub enum FateKind {
     Unplaced,
     /// It was asked about, and stays where it is.
     Stays,
-    /// It is global, and is to run on other machines than before.
+    /// It is global, and is to run on other machines than before, or on fewer.
     Spread,
     /// It leaves its machine because nobody wants it to run, or it was asked about and nobody wants it to.
     Withdrawn,
@@ -100,8 +101,8 @@ impl fmt::Display for Fate {
             (Outcome::Placed { why, .. }, None) => why.fmt(f),
             (Outcome::Kept { .. }, Some(left)) => left.fmt(f),
             (Outcome::Kept { .. }, None) => f.write_str("it is there already"),
-            (outcome, Some(left)) if self.kind == FateKind::Displaced => write!(f, "{left}; {outcome}"),
             (Outcome::Everywhere { .. }, Some(left)) => left.fmt(f),
+            (outcome, Some(left)) if self.kind == FateKind::Displaced => write!(f, "{left}; {outcome}"),
             (outcome, _) => outcome.fmt(f),
         }
     }
@@ -168,11 +169,11 @@ impl Cluster {
             let known = cluster.units.find(name.as_str()).map(|unit| &cluster.units[unit]);
             let outcome = known.map_or(last, |unit| unit.outcome.clone());
             let kind = match (old.is_empty(), new.is_empty()) {
-                _ if known.is_some_and(|unit| unit.is_global()) && old != new => FateKind::Spread,
                 (_, true) if outcome == Outcome::Withdrawn => FateKind::Withdrawn,
                 (true, true) => FateKind::Unplaced,
-                (true, false) => FateKind::Placed,
                 (false, true) => FateKind::Displaced,
+                _ if known.is_some_and(|unit| unit.is_global()) && old != new => FateKind::Spread,
+                (true, false) => FateKind::Placed,
                 (false, false) if old == new => FateKind::Stays,
                 (false, false) => FateKind::Moved,
             };
@@ -264,7 +265,7 @@ impl Cluster {
         });
         let lost = lost.filter(|id| is_there(id)).collect::<BTreeSet<_>>().len();
         let present = self.machines.iter().filter(|(_, m)| m.facts.presence == Presence::Present).count();
-        lost >= 2 && lost * 2 > present
+        too_many(lost, present)
     }
 
     /// A cluster of these units and one machine, with all that is on it: whether that machine can take them hangs on

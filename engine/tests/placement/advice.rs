@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use fleet_engine::placement::{FateKind, Forecast, Presence, Rebalance, Remedy, Resource, Step as Cure, Supposition};
+use fleet_engine::placement::{
+    FateKind, Forecast, MachineFacts, Presence, Rebalance, Remedy, Resource, Step as Cure, Supposition,
+};
 use fleet_units::{DesiredState, MachineId, UnitName};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -196,6 +198,25 @@ fn made(model: &Model, found: &Rebalance) -> Model {
     let broken = model.violations();
     assert!(broken.is_empty(), "{broken:#?}");
     model
+}
+
+/// A person would be told that a global unit runs on other machines when it runs on none, and the command would end well.
+#[test]
+fn a_global_unit_without_its_last_machine_is_left_without_one() {
+    let mut model = Model::default();
+    model.next_revision();
+    model.set_machine(MachineFacts::new(id(0)));
+    let all = unit("all.service");
+    model.submit(&all, "Global=true");
+    model.desire(&all, DesiredState::Launched);
+    model.plan();
+    let told = |change: Supposition| -> Vec<(FateKind, String)> {
+        let fates = model.cluster.what_if(&[change]).fates;
+        fates.iter().map(|fate| (fate.kind, fate.to_string())).collect()
+    };
+    assert_eq!(told(Supposition::Lost(id(0))), [(FateKind::Displaced, "the machine is lost".to_owned())]);
+    let stopped = Supposition::Unit { name: all.clone(), spec: model.desired(&all, DesiredState::Inactive) };
+    assert_eq!(told(stopped), [(FateKind::Withdrawn, "not wanted".to_owned())]);
 }
 
 fn supposition() -> impl Strategy<Value = (u8, u8)> {
