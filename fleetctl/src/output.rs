@@ -7,12 +7,13 @@ use std::io::{self, BufWriter, StderrLock, StdoutLock, Write};
 pub struct Output {
     out: BufWriter<StdoutLock<'static>>,
     err: StderrLock<'static>,
+    for_programs: bool,
 }
 
 impl Output {
     /// The process's own.
     pub fn standard() -> Self {
-        Self { out: BufWriter::new(io::stdout().lock()), err: io::stderr().lock() }
+        Self { out: BufWriter::new(io::stdout().lock()), err: io::stderr().lock(), for_programs: false }
     }
 
     /// What the command is asked for. It is kept back until [`Output::flush`].
@@ -24,6 +25,19 @@ impl Output {
     pub fn err(&mut self) -> io::Result<&mut impl Write> {
         self.out.flush()?;
         Ok(&mut self.err)
+    }
+
+    /// A program reads `out`: nothing but what it asked for is to be there.
+    pub fn is_for_programs(&mut self) {
+        self.for_programs = true;
+    }
+
+    /// A line about what is being done: beside what the command is asked for, unless a program reads that.
+    pub fn note(&mut self, line: &str) -> io::Result<()> {
+        match self.for_programs {
+            true => writeln!(self.err()?, "{line}"),
+            false => writeln!(self.out(), "{line}"),
+        }
     }
 
     /// Writes what was kept back.

@@ -39,7 +39,7 @@ fn machines_as_scripts_read_them() {
 fn in_all_columns() {
     assert_snapshot!(visible(&render(list(None, false, false), Some(ListFormat::Wide))), @r"
     MACHINE→→HOSTNAME→IP→→UNITS→MEMORY→→CPU→VERSION→METADATA
-    4c2c1ae0...→web1→→192.0.2.2→12→512M/1.9G→0%/190%→2.0.0→disk=ssd,region=eu
+    4c2c1ae0...→web1→→192.0.2.2→12→512M/1.8G→0%/190%→2.0.0→disk=ssd,region=eu
     9e8d7c6b...→-→→-→→-→-→→-→-→-
     ");
 }

@@ -100,6 +100,13 @@ fn a_file_is_asked_as_a_cluster_is() {
     let found: PlanAnswer = serde_json::from_str(&out).unwrap();
     assert_eq!((code, found.units[0].fate, &found.token), (Some(0), FateKind::Placed, &None), "{out}");
 
+    // Whatever else there is to say: a program reads one object.
+    write("old.service", "[Service]\nExecStart=/bin/true\n");
+    let same = ["plan", "--snapshot", "cluster.json", "--replace", "old.service", "-o", "json"];
+    let (_, out, err) = fleetctl(folder, &same);
+    let found: PlanAnswer = serde_json::from_str(&out).unwrap();
+    assert!(found.revision == 9 && err.contains("Found same Unit(old.service)"), "{out}{err}");
+
     let (code, out, _) = fleetctl(folder, &["plan", "--snapshot", "cluster.json", "--lose", "4c2c"]);
     assert!(code == Some(1) && out.contains("old.service") && out.contains("left-without"), "{out}");
 
@@ -109,6 +116,18 @@ fn a_file_is_asked_as_a_cluster_is() {
         (vec!["plan", "--snapshot", "near.service", "near"], "near.service: it is no snapshot of a cluster"),
         (vec!["plan", "--snapshot", "cluster.json", "--lose", "nobody"], "There is no machine \"nobody\"."),
         (vec!["plan", "--snapshot", "cluster.json", "gone"], "unable to find Unit(gone.service)"),
+        (
+            vec!["plan", "--snapshot", "cluster.json", "--metadata", "web-1", "zone=b", "near.service"],
+            "Nothing is said to change of near.service.",
+        ),
+        (
+            vec!["plan", "--snapshot", "cluster.json", "--metadata", "zone=b", "web-1"],
+            "zone=b is a change of no machine.",
+        ),
+        (
+            vec!["plan", "--snapshot", "cluster.json", "--metadata", "web-1", "zone="],
+            "\"zone=\" is no change of metadata.",
+        ),
         (vec!["start", "--plan", "0123"], "there is no plan \"0123\" here"),
     ] {
         let (code, out, err) = fleetctl(folder, &arguments);

@@ -17,6 +17,7 @@ fn moves_and_what_they_come_to() {
         name: name.into(),
         with: with.iter().map(|&name| name.to_owned()).collect(),
         group: name.into(),
+        with_groups: Vec::new(),
         from: machine(0),
         to: machine(1),
         reason: "least loaded (1 unit, 4c2c1ae0 has 5)".into(),

@@ -41,6 +41,9 @@ pub struct MoveView {
     pub with: Vec<String>,
     /// Units of one group are not to be away at once.
     pub group: String,
+    /// The groups of those that come along, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub with_groups: Vec<String>,
     /// The machine that it leaves.
     pub from: MachineRef,
     /// The machine that it would be placed on.

@@ -23,6 +23,8 @@ pub struct Move {
     pub with: Vec<UnitName>,
     /// Those of one group are not to be away at once.
     pub group: String,
+    /// The groups of those that come along, in their order.
+    pub with_groups: Vec<String>,
     /// Where it is.
     pub from: MachineId,
     /// Where it goes.
@@ -166,6 +168,7 @@ impl Cluster {
         is_there.then(|| Move {
             with: group[1..].iter().map(|&member| self.units[member].name.clone()).collect(),
             group: self.rota(group[0]),
+            with_groups: group[1..].iter().map(|&member| self.rota(member)).collect(),
             from: id(self, source),
             to: id(self, target),
             unit: name,

@@ -1,5 +1,6 @@
 //! What is done with the cluster as a whole.
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
 
 use super::{Format, Submit};
@@ -9,10 +10,10 @@ use super::{Format, Submit};
 #[command(next_help_heading = "OPTIONS")]
 pub struct Rebalance {
     /// Move no more units than this
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub max_moves: Option<usize>,
     /// How many of one group (the instances of a template, or a SpreadGroup=) may be away at once
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub at_once: usize,
     /// Only show what would be moved
     #[arg(long)]
@@ -22,9 +23,9 @@ pub struct Rebalance {
     pub output: Option<Format>,
 }
 
-/// A change to think through.
+/// A change to think through. Several machines may follow one flag: units come before it.
 #[derive(Args, Debug)]
-#[command(next_help_heading = "OPTIONS")]
+#[command(next_help_heading = "OPTIONS", override_usage = "fleetctl plan [UNIT]... [OPTIONS]")]
 pub struct Plan {
     /// Which units are to be started, and how.
     #[command(flatten)]

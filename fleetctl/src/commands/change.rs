@@ -66,7 +66,7 @@ pub(super) async fn resolve(
                     writeln!(output.err()?, "{warning}")?;
                 }
                 for notice in &resolved.notices {
-                    writeln!(output.out(), "{notice}")?;
+                    output.note(notice)?;
                 }
                 asked.push(with_text(*resolved, &mut texts, client).await?);
             }

@@ -1,6 +1,5 @@
 //! `fleetctl drain`
 
-use std::collections::BTreeMap;
 use std::io::Write;
 
 use fleet_api::v2::{MachineChange, MachineRef};
@@ -8,10 +7,9 @@ use fleet_api::{ApiError, Client};
 use futures::{StreamExt, pin_mut};
 use tokio::time::Instant;
 
-use super::follow::{Followed, Lines, follow, progress};
+use super::follow::{Followed, Lines, Said, follow, progress};
 use super::machines::{self, Words};
-use super::waiting::{SHOWN, deadline, until};
-use super::words;
+use super::waiting::{deadline, until};
 use crate::cli::Drain;
 use crate::error::CommandError;
 use crate::fields;
@@ -32,7 +30,7 @@ pub async fn run(arguments: &Drain, client: &Client, output: &mut Output) -> Res
         return Ok(0);
     }
     let mut emptying = Emptying::new(machines.iter().map(|machine| machine.id.clone()), &cluster.orphans);
-    let mut draining = Draining { emptying: &mut emptying, output, said: BTreeMap::new() };
+    let mut draining = Draining { emptying: &mut emptying, output, said: Said::default() };
     let begin = Instant::now();
     tokio::select! {
         result = follow(&mut draining, client) => result?,
@@ -58,8 +56,7 @@ fn conclude(machines: &[MachineRef], emptying: &Emptying, output: &mut Output) -
 struct Draining<'a> {
     emptying: &'a mut Emptying,
     output: &'a mut Output,
-    /// What was last said of each unit.
-    said: BTreeMap<String, String>,
+    said: Said,
 }
 
 impl Followed for Draining<'_> {
@@ -89,7 +86,7 @@ impl Followed for Draining<'_> {
                 },
                 _ = progress.tick() => {
                     self.emptying.tick();
-                    self.say_progress()?;
+                    self.said.say(self.emptying.pending(), self.output)?;
                 }
             }
         }
@@ -98,27 +95,6 @@ impl Followed for Draining<'_> {
 }
 
 impl Draining<'_> {
-    /// Says what is waited for, where that has changed.
-    fn say_progress(&mut self) -> Result<(), CommandError> {
-        let mut rest = 0;
-        let mut lines = Vec::new();
-        for (index, (name, at)) in self.emptying.pending().enumerate() {
-            if index >= SHOWN {
-                rest += 1;
-            } else if self.said.get(name) != Some(&at) {
-                lines.push(words::waiting(name, &at));
-                self.said.insert(name.to_owned(), at);
-            }
-        }
-        if rest > 0 && !lines.is_empty() {
-            lines.push(format!("… and for {rest} more"));
-        }
-        for line in lines {
-            writeln!(self.output.err()?, "{line}")?;
-        }
-        Ok(())
-    }
-
     fn gave_up(self, why: &str, code: u8) -> Result<u8, CommandError> {
         for (name, at) in self.emptying.pending() {
             writeln!(self.output.err()?, "{why} waiting for unit {name} to leave: {at}")?;

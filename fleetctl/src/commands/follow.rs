@@ -1,6 +1,7 @@
 //! Following a watch through interruptions of the connection: fleetd may be away for a while, as it is while it is
 //! upgraded, and a person who waits hears of it once.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use fleet_api::{ApiError, Client};
 use futures::Stream;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
 
+use super::words;
 use crate::error::CommandError;
 use crate::output::Output;
 
@@ -18,6 +20,8 @@ const PROGRESS: Duration = Duration::from_secs(1);
 const AWAY: Duration = Duration::from_secs(30);
 /// How often it is tried again.
 const RETRY: Duration = Duration::from_millis(300);
+/// How many units a person hears of at once.
+pub(super) const SHOWN: usize = 5;
 
 /// What a watch tells.
 pub(super) trait Lines: Stream<Item = Result<WatchLine, ApiError>> {}
@@ -59,7 +63,13 @@ pub(super) async fn follow<F: Followed>(followed: &mut F, client: &Client) -> Re
             }
             Err(error) => Err(error),
         };
-        let Err(error) = read else { continue };
+        let Err(error) = read else {
+            // A watch that ends though there is more to see is begun again, but not over and over.
+            if !followed.is_over() {
+                sleep(RETRY).await;
+            }
+            continue;
+        };
         if !is_passing(&error) || Instant::now() > last_word + AWAY {
             return Err(CommandError::doing(F::DOING)(error));
         }
@@ -80,11 +90,65 @@ pub(super) async fn progress() -> Interval {
     progress
 }
 
+/// What was last said of each unit that is waited for.
+#[derive(Default)]
+pub(super) struct Said(BTreeMap<String, String>);
+
+impl Said {
+    /// What there is to say of units, each with what it is at: of a few of them, where that has changed.
+    fn news<A: AsRef<str>>(&mut self, pending: impl Iterator<Item = (impl AsRef<str>, A)>) -> Vec<String> {
+        let mut rest = 0;
+        let mut lines = Vec::new();
+        for (index, (name, at)) in pending.enumerate() {
+            let (name, at) = (name.as_ref(), at.as_ref());
+            if index >= SHOWN {
+                rest += 1;
+            } else if self.0.get(name).map(String::as_str) != Some(at) {
+                lines.push(words::waiting(name, at));
+                self.0.insert(name.to_owned(), at.to_owned());
+            }
+        }
+        if rest > 0 && !lines.is_empty() {
+            lines.push(format!("… and for {rest} more"));
+        }
+        lines
+    }
+
+    /// Says it.
+    pub(super) fn say<A: AsRef<str>>(
+        &mut self,
+        pending: impl Iterator<Item = (impl AsRef<str>, A)>,
+        output: &mut Output,
+    ) -> Result<(), CommandError> {
+        for line in self.news(pending) {
+            writeln!(output.err()?, "{line}")?;
+        }
+        Ok(())
+    }
+}
+
 /// Whether it may be over in a moment: fleetd restarts, or its registry does.
 fn is_passing(error: &ApiError) -> bool {
     match error {
         ApiError::Unreachable { .. } | ApiError::TimedOut { .. } | ApiError::Broken { .. } => true,
         ApiError::Refused { status, .. } => *status == 503,
         ApiError::BadAnswer { .. } => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A person who waits for a minute would read the same line sixty times.
+    #[test]
+    fn what_has_not_changed_is_said_once() {
+        let mut said = Said::default();
+        let pending = |at: &'static str| (0..7).map(move |n| (format!("u{n}"), if n == 1 { at } else { "starting" }));
+        let lines = said.news(pending("starting"));
+        assert_eq!((lines.len(), lines[SHOWN].as_str()), (SHOWN + 1, "… and for 2 more"));
+        assert_eq!(said.news(pending("starting")), [""; 0]);
+        let lines = said.news(pending("loading"));
+        assert_eq!(lines, [words::waiting("u1", "loading").as_str(), "… and for 2 more"]);
     }
 }

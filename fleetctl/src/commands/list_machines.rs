@@ -4,6 +4,7 @@ use std::io::Write;
 
 use fleet_api::Client;
 use fleet_api::v2::{MachineList, MachineView};
+use fleet_units::{format_bytes, format_cpu};
 
 use crate::cli::{List, ListFormat, ListMachines};
 use crate::error::CommandError;
@@ -21,8 +22,8 @@ const FIELDS: &[Field<MachineView>] = &[
     Field { name: "hostname", cell: |machine, _| machine.hostname.clone() },
     Field { name: "ip", cell: |machine, _| machine.address.clone() },
     Field { name: "units", cell: |machine, _| machine.units.map(|units| units.to_string()).unwrap_or_default() },
-    Field { name: "memory", cell: |machine, _| of(machine.used.memory, machine.capacity.memory, size) },
-    Field { name: "cpu", cell: |machine, _| of(machine.used.cpu_millis, machine.capacity.cpu_millis, percent) },
+    Field { name: "memory", cell: |machine, _| of(machine.used.memory, machine.capacity.memory, format_bytes) },
+    Field { name: "cpu", cell: |machine, _| of(machine.used.cpu_millis, machine.capacity.cpu_millis, format_cpu) },
     Field { name: "version", cell: |machine, _| machine.version.clone() },
     Field {
         name: "metadata",
@@ -61,36 +62,4 @@ pub fn render(arguments: &ListMachines, machines: &MachineList) -> Result<String
 fn of(used: Option<u64>, capacity: Option<u64>, words: fn(u64) -> String) -> String {
     let used = used.map(|used| format!("{}/", words(used))).unwrap_or_default();
     capacity.map(|capacity| format!("{used}{}", words(capacity))).unwrap_or_default()
-}
-
-/// Bytes as a person reads them, in systemd's units: `512M`, `1.9G`.
-fn size(bytes: u64) -> String {
-    let units = ["", "K", "M", "G", "T", "P", "E"];
-    let unit = (1..units.len()).take_while(|unit| bytes >> (10 * unit) > 0).last().unwrap_or(0);
-    let amount = bytes as f64 / (1_u64 << (10 * unit)) as f64;
-    // A tenth tells enough, and nothing where there is none.
-    match format!("{amount:.1}") {
-        text if unit == 0 || text.ends_with(".0") => format!("{amount:.0}{}", units[unit]),
-        text => format!("{text}{}", units[unit]),
-    }
-}
-
-/// Processor time in per cent of one core.
-fn percent(millis: u64) -> String {
-    match (millis / 10, millis % 10) {
-        (whole, 0) => format!("{whole}%"),
-        (whole, tenth) => format!("{whole}.{tenth}%"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn amounts_read_as_systemd_writes_them() {
-        let sizes = [0, 1023, 1024, 512 << 20, (2 << 30) - (100 << 20), 2 << 30, u64::MAX].map(size);
-        assert_eq!(sizes, ["0", "1023", "1K", "512M", "1.9G", "2G", "16E"]);
-        assert_eq!([0, 5, 1000, 1505].map(percent), ["0%", "0.5%", "100%", "150.5%"]);
-    }
 }

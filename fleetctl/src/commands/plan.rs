@@ -42,6 +42,9 @@ pub async fn run(
             "Name units to start, or machines with --lose, --drain, or --metadata.",
         ));
     }
+    if arguments.output.is_some() {
+        output.is_for_programs();
+    }
     let (answer, startable) = match &arguments.snapshot {
         Some(file) => (offline::plan(arguments, file, output)?, None),
         None => {
@@ -129,17 +132,36 @@ fn supposed(arguments: &Plan, cluster: &ClusterStatus) -> Result<Vec<SupposedMac
     for name in &arguments.drain {
         of(name, &mut |machine| machine.draining = true)?;
     }
-    let mut changed: Option<&String> = None;
-    for word in &arguments.metadata {
-        match changed.map(|name| (name, machine::parse(word))) {
-            Some((name, Ok((key, value)))) => of(name, &mut |machine| {
-                machine.metadata.insert(key.clone(), value.clone());
-            })?,
-            Some((_, Err(error))) if word.contains('=') => return Err(error),
-            _ => changed = Some(word),
-        }
+    for (name, changes) in metadata(&arguments.metadata)? {
+        of(name, &mut |machine| machine.metadata.extend(changes.iter().cloned()))?;
     }
     Ok(found.into_values().collect())
+}
+
+/// A machine as it was named, and how its metadata changes.
+type Changed<'a> = (&'a str, Vec<(String, Option<String>)>);
+
+/// `MACHINE CHANGE… MACHINE CHANGE…`. A word that is neither is told of: it may be a unit that would not be planned.
+fn metadata(words: &[String]) -> Result<Vec<Changed<'_>>, CommandError> {
+    let wrong = |what: String| {
+        CommandError::with_hint(
+            what,
+            "--metadata takes a machine and what changes of it: key=value sets a key, and key- removes one.",
+        )
+    };
+    let mut machines: Vec<Changed<'_>> = Vec::new();
+    for word in words {
+        match (machine::parse(word), machines.last_mut()) {
+            (Ok(change), Some((_, changes))) => changes.push(change),
+            (Err(error), _) if word.contains('=') => return Err(error),
+            (Ok(_), None) if word.contains('=') => return Err(wrong(format!("{word} is a change of no machine."))),
+            _ => machines.push((word, Vec::new())),
+        }
+    }
+    match machines.iter().find(|(_, changes)| changes.is_empty()) {
+        Some((name, _)) => Err(wrong(format!("Nothing is said to change of {name}."))),
+        None => Ok(machines),
+    }
 }
 
 /// Whether a unit would be refused, or have no machine.

@@ -1,6 +1,6 @@
 //! `fleetctl rebalance`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::Write;
 
@@ -9,9 +9,8 @@ use fleet_api::{ApiError, Client};
 use futures::{StreamExt, pin_mut};
 use tokio::time::{Duration, Instant};
 
-use super::follow::{Followed, Lines, follow, progress};
-use super::waiting::SHOWN;
-use super::{lookup, words};
+use super::follow::{Followed, Lines, Said, follow, progress};
+use super::lookup;
 use crate::cli::{Format, Rebalance};
 use crate::error::CommandError;
 use crate::fields;
@@ -19,7 +18,7 @@ use crate::output::Output;
 use crate::table;
 use crate::wait::{Moved, Moves, Verdict};
 
-/// After this long a unit that has not left its machine is left there: no other can take it any more.
+/// After this long a unit that has not left its machine is left there: as a rule no other can take it any more.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Evens out how many units machines have, a few moves at a time.
@@ -30,16 +29,28 @@ pub async fn run(arguments: &Rebalance, client: &Client, output: &mut Output) ->
     lookup::warn_if_stale(found.stale, output)?;
     match arguments.output {
         None => output.out().write_all(render(&found).as_bytes())?,
-        Some(Format::Json) => writeln!(output.out(), "{}", serde_json::json!(found))?,
+        Some(Format::Json) => {
+            writeln!(output.out(), "{}", serde_json::json!(found))?;
+            output.is_for_programs();
+        }
     }
     output.flush()?;
     if arguments.dry_run || found.moves.is_empty() {
         return Ok(0);
     }
-    let names = found.moves.iter().map(|made| made.name.clone()).collect();
-    let moves = Moves::new(found.moves, arguments.at_once);
-    let mut moving =
-        Moving { moves, names, client, output, views: BTreeMap::new(), begun: BTreeMap::new(), all_made: true };
+    let units = found.moves.iter().flat_map(|made| std::iter::once(&made.name).chain(&made.with));
+    let names = units.cloned().collect::<BTreeSet<String>>().into_iter().collect();
+    let mut moving = Moving {
+        moves: Moves::new(found.moves, arguments.at_once),
+        names,
+        client,
+        output,
+        views: BTreeMap::new(),
+        begun: BTreeMap::new(),
+        over: Vec::new(),
+        said: Said::default(),
+        all_made: true,
+    };
     tokio::select! {
         result = follow(&mut moving, client) => result?,
         _ = tokio::signal::ctrl_c() => return moving.interrupted(),
@@ -83,6 +94,9 @@ struct Moving<'a> {
     views: BTreeMap<String, UnitView>,
     /// When each that is under way was begun.
     begun: BTreeMap<String, Instant>,
+    /// Moves that are over, whose wish is still to be taken back.
+    over: Vec<MoveView>,
+    said: Said,
     all_made: bool,
 }
 
@@ -90,7 +104,7 @@ impl Followed for Moving<'_> {
     const DOING: &'static str = "Error waiting for units to move";
 
     fn is_over(&self) -> bool {
-        self.moves.is_over()
+        self.moves.is_over() && self.over.is_empty()
     }
 
     fn output(&mut self) -> &mut Output {
@@ -105,11 +119,15 @@ impl Followed for Moving<'_> {
         pin_mut!(lines);
         let mut progress = progress().await;
         loop {
-            let begun = self.moves.begin();
-            if let Err(error) = self.ask(&begun, true).await {
-                return Ok(Err(error));
+            let over = match self.ask_what_is_due().await {
+                Ok(over) => over,
+                Err(error) => return Ok(Err(error)),
+            };
+            if !over.is_empty() {
+                self.conclude(over)?;
+                continue;
             }
-            if self.moves.is_over() {
+            if self.is_over() {
                 return Ok(Ok(()));
             }
             tokio::select! {
@@ -117,16 +135,14 @@ impl Followed for Moving<'_> {
                     Some(Ok(line)) => {
                         self.remember(&line);
                         let over = self.moves.observe(&line);
-                        if let Err(error) = self.conclude(over).await? {
-                            return Ok(Err(error));
-                        }
+                        self.conclude(over)?;
                     }
                     Some(Err(error)) => return Ok(Err(error)),
                     None => return Ok(Ok(())),
                 },
                 _ = progress.tick() => {
-                    self.give_up().await?;
-                    self.say_progress()?;
+                    self.give_up()?;
+                    self.said.say(self.moves.pending(), self.output)?;
                 }
             }
         }
@@ -140,34 +156,43 @@ impl Moving<'_> {
                 self.views = units.iter().map(|unit| (unit.name.clone(), unit.clone())).collect();
             }
             WatchLine::Unit { unit, .. } => _ = self.views.insert(unit.name.clone(), (**unit).clone()),
+            WatchLine::Gone { name, .. } => _ = self.views.remove(name),
             _ => {}
         }
     }
 
+    /// Takes back the wishes of moves that are over, and begins those that may begin. What fleetd does not hear of now it
+    /// hears of once it is back. Answers the moves that have been made meanwhile, as when their machine was lost.
+    async fn ask_what_is_due(&mut self) -> Result<Vec<Moved>, ApiError> {
+        self.ask(&self.over, false).await?;
+        self.over.clear();
+        let begun = self.moves.begin();
+        if let Err(error) = self.ask(&begun, true).await {
+            self.moves.put_back(begun);
+            return Err(error);
+        }
+        self.begun.extend(begun.iter().map(|made| (made.name.clone(), Instant::now())));
+        let units = begun.iter().flat_map(|made| std::iter::once(&made.name).chain(&made.with));
+        Ok(units.filter_map(|name| self.moves.know(self.views.get(name)?)).collect())
+    }
+
     /// Asks units to leave the machine that they are on, or ends that.
-    async fn ask(&mut self, moves: &[MoveView], leave: bool) -> Result<(), ApiError> {
+    async fn ask(&self, moves: &[MoveView], leave: bool) -> Result<(), ApiError> {
         if moves.is_empty() {
             return Ok(());
         }
         let unit =
             |made: &MoveView| LeaveUnit { name: made.name.clone(), machine: leave.then(|| made.from.id.clone()) };
-        self.client.leave(&LeaveRequest { units: moves.iter().map(unit).collect() }).await?;
-        for made in moves {
-            match leave {
-                true => _ = self.begun.insert(made.name.clone(), Instant::now()),
-                false => _ = self.begun.remove(&made.name),
-            }
-        }
-        Ok(())
+        self.client.leave(&LeaveRequest { units: moves.iter().map(unit).collect() }).await.map(drop)
     }
 
     /// Says what became of moves. After one that failed no other is begun.
-    async fn conclude(&mut self, over: Vec<Moved>) -> Result<Result<(), ApiError>, CommandError> {
-        for Moved { made, verdict } in &over {
+    fn conclude(&mut self, over: Vec<Moved>) -> Result<(), CommandError> {
+        for Moved { made, verdict } in over {
             match verdict {
                 Verdict::Reached { machine, .. } => {
-                    let at = machine.as_ref().unwrap_or(&made.to);
-                    writeln!(self.output.out(), "Unit {} moved to {}", made.name, fields::machine(at, false))?;
+                    let at = fields::machine(machine.as_ref().unwrap_or(&made.to), false);
+                    self.output.note(&format!("Unit {} moved to {at}", made.name))?;
                 }
                 Verdict::Failed { reason, .. } => {
                     self.all_made = false;
@@ -178,14 +203,13 @@ impl Moving<'_> {
                 }
                 Verdict::Pending(_) => {}
             }
+            self.end(made);
         }
-        self.output.flush()?;
-        let made: Vec<MoveView> = over.into_iter().map(|over| over.made).collect();
-        Ok(self.ask(&made, false).await)
+        Ok(self.output.flush()?)
     }
 
     /// Lets units stay that have not left by now.
-    async fn give_up(&mut self) -> Result<(), CommandError> {
+    fn give_up(&mut self) -> Result<(), CommandError> {
         let late = self.begun.iter().filter(|(_, begun)| begun.elapsed() > PATIENCE).map(|(name, _)| name.clone());
         let late: Vec<String> = late.collect();
         for name in late {
@@ -193,19 +217,19 @@ impl Moving<'_> {
             let is_there = |from: &str| at.is_some_and(|at| at.id == from);
             let Some(made) = self.moves.give_up(&name, is_there) else { continue };
             self.all_made = false;
-            writeln!(self.output.err()?, "Unit {name} stays where it is: no other machine can take it any more")?;
-            let doing = CommandError::doing("Error ending a move");
-            self.ask(&[made], false).await.map_err(doing)?;
+            writeln!(
+                self.output.err()?,
+                "Unit {name} stays where it is: no other machine took it within {} s",
+                PATIENCE.as_secs()
+            )?;
+            self.end(made);
         }
         Ok(())
     }
 
-    fn say_progress(&mut self) -> Result<(), CommandError> {
-        let lines: Vec<String> = self.moves.pending().take(SHOWN).map(|(name, at)| words::waiting(name, at)).collect();
-        for line in lines {
-            writeln!(self.output.err()?, "{line}")?;
-        }
-        Ok(())
+    fn end(&mut self, made: MoveView) {
+        self.begun.remove(&made.name);
+        self.over.push(made);
     }
 
     fn interrupted(self) -> Result<u8, CommandError> {

@@ -1,6 +1,5 @@
 //! Waiting until a change has come true, and saying what is waited for.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use fleet_api::{ApiError, Client};
 use futures::{StreamExt, pin_mut};
 use tokio::time::{Instant, sleep_until};
 
-use super::follow::{Followed, Lines, follow, progress};
+use super::follow::{Followed, Lines, SHOWN, Said, follow, progress};
 use super::words;
 use crate::cli::Blocking;
 use crate::error::CommandError;
@@ -21,8 +20,6 @@ use crate::wait::{Finished, Goal, Target, Verdict, Wait};
 const ATTEMPT: Duration = Duration::from_secs(2);
 /// How long a change may take to show before what was there already is taken for its result.
 const SETTLE: Duration = Duration::from_secs(5);
-/// How many units a person hears of at once.
-pub(super) const SHOWN: usize = 5;
 /// How many lines of the journal are shown of a unit that failed.
 const LOG_LINES: u64 = 10;
 
@@ -40,7 +37,7 @@ pub(super) async fn wait(
     let names: Vec<String> = targets.iter().map(|target| target.name.clone()).collect();
     let begin = Instant::now();
     let wait = Wait::new(goal, targets);
-    let mut waiting = Waiting { goal, wait, names, begin, client, output, said: BTreeMap::new(), all_reached: true };
+    let mut waiting = Waiting { goal, wait, names, begin, client, output, said: Said::default(), all_reached: true };
     tokio::select! {
         result = follow(&mut waiting, client) => result?,
         () = until(deadline(begin, blocking)) => return waiting.timed_out(),
@@ -72,8 +69,7 @@ struct Waiting<'a> {
     begin: Instant,
     client: &'a Client,
     output: &'a mut Output,
-    /// What was last said of each unit.
-    said: BTreeMap<String, String>,
+    said: Said,
     all_reached: bool,
 }
 
@@ -110,7 +106,7 @@ impl Followed for Waiting<'_> {
                         let finished = self.wait.settle();
                         self.report(finished).await?;
                     }
-                    self.say_progress()?;
+                    self.said.say(self.wait.pending(), self.output)?;
                 }
             }
         }
@@ -157,26 +153,6 @@ impl Waiting<'_> {
             }
         }
         writeln!(self.output.err()?, "{}", words::see_also(name))?;
-        Ok(())
-    }
-
-    /// Says what is waited for, where that has changed.
-    fn say_progress(&mut self) -> Result<(), CommandError> {
-        let pending: Vec<_> = self.wait.pending().collect();
-        let rest = pending.len().saturating_sub(SHOWN);
-        let mut lines = Vec::new();
-        for (name, at) in pending.into_iter().take(SHOWN) {
-            if self.said.get(name).map(String::as_str) != Some(at) {
-                self.said.insert(name.to_owned(), at.to_owned());
-                lines.push(words::waiting(name, at));
-            }
-        }
-        if rest > 0 && !lines.is_empty() {
-            lines.push(format!("… and for {rest} more"));
-        }
-        for line in lines {
-            writeln!(self.output.err()?, "{line}")?;
-        }
         Ok(())
     }
 

@@ -23,7 +23,40 @@ pub struct Moved {
 #[derive(Debug)]
 struct UnderWay {
     made: MoveView,
-    at: String,
+    /// What is known of the unit, and of those that come along.
+    known: BTreeMap<String, Verdict>,
+}
+
+impl UnderWay {
+    fn new(made: MoveView) -> Self {
+        let names = std::iter::once(&made.name).chain(&made.with);
+        let known = names.map(|name| (name.clone(), Verdict::Pending("no word of it yet".to_owned()))).collect();
+        Self { made, known }
+    }
+
+    /// What became of the move: it is over when all are where they should be, or one will never be.
+    fn verdict(&self) -> Verdict {
+        let of = |is: fn(&Verdict) -> bool| self.known.iter().find(|(_, verdict)| is(verdict));
+        if let Some((name, Verdict::Failed { reason, machine })) =
+            of(|verdict| matches!(verdict, Verdict::Failed { .. }))
+        {
+            let reason = self.told_of(name, reason);
+            return Verdict::Failed { reason, machine: machine.clone() };
+        }
+        if let Some((name, Verdict::Pending(at))) = of(|verdict| matches!(verdict, Verdict::Pending(_))) {
+            return Verdict::Pending(self.told_of(name, at));
+        }
+        self.known.get(&self.made.name).cloned().unwrap_or_else(|| Verdict::Pending(String::new()))
+    }
+
+    fn told_of(&self, name: &str, words: &str) -> String {
+        if name == self.made.name { words.to_owned() } else { format!("{name}, which comes along: {words}") }
+    }
+}
+
+/// The groups of all that move.
+fn groups(made: &MoveView) -> impl Iterator<Item = &String> {
+    std::iter::once(&made.group).chain(&made.with_groups)
 }
 
 /// Moves to be made.
@@ -46,24 +79,41 @@ impl Moves {
         let mut begun = Vec::new();
         let mut later = VecDeque::new();
         while let Some(next) = self.waiting.pop_front() {
-            let of_group = self.under_way.values().filter(|other| other.made.group == next.group).count();
-            if self.under_way.len() >= AT_ONCE || of_group >= self.at_once {
+            if self.under_way.len() >= AT_ONCE || self.is_too_many(&next) {
                 later.push_back(next);
                 continue;
             }
-            let at = "no word of it yet".to_owned();
-            self.under_way.insert(next.name.clone(), UnderWay { made: next.clone(), at });
+            self.under_way.insert(next.name.clone(), UnderWay::new(next.clone()));
             begun.push(next);
         }
         self.waiting = later;
         begun
     }
 
+    /// Whether too many of a group would be away with this move. Those that are tied to each other go at once, however
+    /// many they are: alone.
+    fn is_too_many(&self, next: &MoveView) -> bool {
+        groups(next).any(|group| {
+            let away = self.under_way.values().flat_map(|other| groups(&other.made)).filter(|other| *other == group);
+            let (away, more) = (away.count(), groups(next).filter(|other| *other == group).count());
+            away > 0 && away + more > self.at_once
+        })
+    }
+
+    /// These were not begun after all: they are the next to begin.
+    pub fn put_back(&mut self, moves: Vec<MoveView>) {
+        for made in moves.into_iter().rev() {
+            self.under_way.remove(&made.name);
+            self.waiting.push_front(made);
+        }
+    }
+
     /// Takes the next line of a watch of these units.
     pub fn observe(&mut self, line: &WatchLine) -> Vec<Moved> {
         match line {
             WatchLine::Snapshot { units, .. } => {
-                let names: Vec<String> = self.under_way.keys().cloned().collect();
+                let names: Vec<String> =
+                    self.under_way.values().flat_map(|under_way| under_way.known.keys()).cloned().collect();
                 let view = |name: &String| units.iter().find(|unit| unit.name == *name);
                 names.iter().filter_map(|name| self.look(name, view(name))).collect()
             }
@@ -73,15 +123,20 @@ impl Moves {
         }
     }
 
+    /// Takes what is known already of a unit whose move has just begun.
+    pub fn know(&mut self, view: &UnitView) -> Option<Moved> {
+        self.look(&view.name, Some(view))
+    }
+
     fn look(&mut self, name: &str, view: Option<&UnitView>) -> Option<Moved> {
-        let under_way = self.under_way.get_mut(name)?;
-        match arrived(&under_way.made, view) {
-            Verdict::Pending(at) => {
-                under_way.at = at;
-                None
-            }
-            verdict => self.under_way.remove(name).map(|UnderWay { made, .. }| Moved { made, verdict }),
+        let under_way = self.under_way.values_mut().find(|under_way| under_way.known.contains_key(name))?;
+        under_way.known.insert(name.to_owned(), arrived(&under_way.made, view));
+        let verdict = under_way.verdict();
+        if matches!(verdict, Verdict::Pending(_)) {
+            return None;
         }
+        let lead = under_way.made.name.clone();
+        self.under_way.remove(&lead).map(|UnderWay { made, .. }| Moved { made, verdict })
     }
 
     /// Gives up a move whose unit has not left, which `is_there` tells of the machine that it is to leave.
@@ -98,8 +153,11 @@ impl Moves {
     }
 
     /// What is under way, and what it is at.
-    pub fn pending(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.under_way.iter().map(|(name, under_way)| (name.as_str(), under_way.at.as_str()))
+    pub fn pending(&self) -> impl Iterator<Item = (&str, String)> {
+        self.under_way.iter().filter_map(|(name, under_way)| match under_way.verdict() {
+            Verdict::Pending(at) => Some((name.as_str(), at)),
+            _ => None,
+        })
     }
 
     /// How many have not begun.
@@ -145,7 +203,16 @@ mod tests {
     fn to_make(name: &str, group: &str) -> MoveView {
         let (from, to) = (machine("m1"), machine("m2"));
         let (name, group) = (name.to_owned(), group.to_owned());
-        MoveView { name, with: Vec::new(), group, from, to, reason: String::new() }
+        MoveView { name, with: Vec::new(), group, with_groups: Vec::new(), from, to, reason: String::new() }
+    }
+
+    fn with(name: &str, group: &str, along: &[(&str, &str)]) -> MoveView {
+        let each = |of: fn(&(&str, &str)) -> String| along.iter().map(of).collect();
+        MoveView {
+            with: each(|(name, _)| (*name).to_owned()),
+            with_groups: each(|(_, group)| (*group).to_owned()),
+            ..to_make(name, group)
+        }
     }
 
     fn view(name: &str, at: Option<&str>, active: &str) -> WatchLine {
@@ -188,6 +255,38 @@ mod tests {
         assert_eq!(names(&Moves::new(all(), 2).begin()), ["a1", "a2", "b1"]);
         let many = (0..40).map(|n| to_make(&format!("u{n}"), &format!("u{n}"))).collect();
         assert_eq!(Moves::new(many, 1).begin().len(), AT_ONCE);
+    }
+
+    /// The databases of a service would be down at once, since each came along with another unit.
+    #[test]
+    fn those_that_come_along_are_away_too() {
+        let all = || vec![with("web1", "web", &[("db1", "db")]), to_make("db2", "db"), with("c1", "c", &[("c2", "c")])];
+        let mut moves = Moves::new(all(), 1);
+        assert_eq!(names(&moves.begin()), ["web1", "c1"]);
+        assert_eq!(moves.observe(&view("web1", Some("m2"), "active")), []);
+        assert_eq!(names(&moves.begin()), [""; 0], "its database is not there yet");
+        let at: Vec<String> = moves.pending().map(|(_, at)| at).collect();
+        assert!(at.contains(&"db1, which comes along: no word of it yet".to_owned()), "{at:?}");
+        let over = moves.observe(&view("db1", Some("m2"), "active"));
+        assert!(
+            matches!(&over[..], [Moved { made, verdict: Verdict::Reached { .. } }] if made.name == "web1"),
+            "{over:?}"
+        );
+        assert_eq!(names(&moves.begin()), ["db2"]);
+        let over = moves.observe(&view("c2", Some("m2"), "failed"));
+        let [Moved { verdict: Verdict::Failed { reason, .. }, .. }] = &over[..] else { panic!("{over:?}") };
+        assert!(reason.starts_with("c2, which comes along: "), "{reason}");
+    }
+
+    /// fleetd was away when a move was to begin: nobody would begin it any more, nor give it up.
+    #[test]
+    fn what_could_not_be_asked_for_begins_again() {
+        let mut moves = Moves::new(["a", "b", "c"].map(|name| to_make(name, "g")).into(), 2);
+        let begun = moves.begin();
+        assert_eq!(names(&begun), ["a", "b"]);
+        moves.put_back(begun);
+        assert_eq!((moves.left(), moves.pending().count()), (3, 0));
+        assert_eq!(names(&moves.begin()), ["a", "b"]);
     }
 
     #[test]

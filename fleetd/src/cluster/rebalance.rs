@@ -22,6 +22,7 @@ impl Handle {
                     name: made.unit.to_string(),
                     with: made.with.iter().map(ToString::to_string).collect(),
                     group: made.group.clone(),
+                    with_groups: made.with_groups.clone(),
                     from: picture.machine_ref(&made.from),
                     to: picture.machine_ref(&made.to),
                     reason: made.why.to_string(),

@@ -67,6 +67,7 @@ fn units(arguments: &Plan, offline: &Offline, output: &mut Output) -> Result<Vec
                 for warning in &unit.warnings {
                     writeln!(output.err()?, "{warning}")?;
                 }
+                unit.notices.iter().try_for_each(|notice| output.note(notice))?;
                 wanted.push(with_text(*unit, offline));
             }
         }
