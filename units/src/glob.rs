@@ -1,4 +1,4 @@
-//! The patterns of `Conflicts=` and `Replaces=`.
+//! Patterns of unit names: `Conflicts=`, `Replaces=`, and wherever else units are named by them.
 //!
 //! The dialect is that of Go's `path.Match`, which CoreOS fleet used: `*` and
 //! `?` match anything but `/`, `[a-z]` and `[^a-z]` match one character of a

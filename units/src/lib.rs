@@ -12,9 +12,11 @@
 //! | `hash` | [`UnitHash`], fleet's SHA-1 of the canonical text |
 //! | `requirements` | [`Requirements`], the typed `[X-Fleet]` section |
 //! | `fence` | [`Fence`], `OnDisconnect=stop`: the bound on stopping, and what would void it |
-//! | `metadata` | [`MetadataConstraints`], `MachineMetadata=` |
-//! | `glob` | [`Glob`], the patterns of `Conflicts=` and `Replaces=` |
-//! | `specifier` | `%n`, `%N`, `%p`, `%i`, and `%%` |
+//! | `metadata` | [`MetadataConstraints`], `MachineMetadata=` and `PreferMetadata=` |
+//! | `glob` | [`Glob`], the patterns of unit names |
+//! | `specifier` | `%n`, `%N`, `%p`, `%i`, `%j`, `%H`, `%m`, and `%%` |
+//! | `size` | amounts of memory and of processor time: `512M`, `50%` |
+//! | `timespan` | spans of time, as systemd writes them |
 //! | `state` | [`DesiredState`] |
 //! | `machine_id` | [`MachineId`] |
 #![forbid(unsafe_code)]
