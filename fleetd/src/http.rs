@@ -1,5 +1,6 @@
 //! The HTTP API: who may be asked what, on which sockets.
 
+mod aside;
 mod body;
 mod caller;
 mod door;

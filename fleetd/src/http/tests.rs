@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use fleet_agent::{AgentStatus, Standing};
+use fleet_api::v2::UnitChange;
 use fleet_registry::memory::MemoryStore;
 use fleet_registry::record::{
     AppliedRecord, Assignment, ClusterId, ContentKey, Extra, FORMAT, MachineRecord, PeerEndpoint, Record,
@@ -31,7 +32,7 @@ use fleet_registry::store::{
     Answer, DeleteRequest, ErrorKind, Operation, PutRequest, Request, StoreError, TxnRequest, WatchRequest, WatchStream,
 };
 use fleet_registry::{Key, Layout, Store};
-use fleet_units::{MachineId, UnitName};
+use fleet_units::{DesiredState, MachineId, UnitName};
 use futures::future::BoxFuture;
 use futures::stream::StreamExt;
 use http_body_util::{BodyExt, Full};
@@ -362,6 +363,18 @@ fn machine(id: &str) -> MachineId {
 
 fn unit(name: &str) -> UnitName {
     UnitName::parse(name).unwrap()
+}
+
+/// A unit that is to run, with these options in its section `[X-Fleet]`.
+fn wanted(name: &str, options: &str) -> UnitChange {
+    let text = format!("[Service]\nExecStart=/bin/true\n[X-Fleet]\n{options}\n");
+    let launched = Some(DesiredState::Launched);
+    UnitChange { name: name.to_owned(), text: Some(text), desired_state: launched, ..UnitChange::default() }
+}
+
+/// The key of the text of such a change.
+fn text_key(change: &UnitChange) -> ContentKey {
+    ContentKey::of(change.text.as_deref().unwrap_or_default(), &change.drop_ins)
 }
 
 /// The key of the text that [`Served::put_unit`] stores.

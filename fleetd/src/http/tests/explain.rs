@@ -1,17 +1,9 @@
 //! `GET /fleet/v2/units/NAME/explain`: a fleetd answers from its own mirror, by the engine's code.
 
-use fleet_api::v2::{DecisionKind, MachineChange, OperateRequest, UnitChange, UnitsRequest};
-use fleet_registry::record::{ContentKey, Target};
-use fleet_units::DesiredState;
+use fleet_api::v2::{DecisionKind, MachineChange, OperateRequest, UnitsRequest};
+use fleet_registry::record::Target;
 
-use super::{Served, machine};
-
-fn wanted(name: &str, options: &str) -> (UnitChange, ContentKey) {
-    let text = format!("[Service]\nExecStart=/bin/true\n[X-Fleet]\n{options}\n");
-    let key = ContentKey::of(&text, &Default::default());
-    let launched = Some(DesiredState::Launched);
-    (UnitChange { name: name.to_owned(), text: Some(text), desired_state: launched, ..UnitChange::default() }, key)
-}
+use super::{Served, machine, text_key, wanted};
 
 impl Served {
     async fn cordon(&self, id: &str) {
@@ -28,7 +20,7 @@ async fn a_unit_without_a_machine_is_explained_machine_by_machine() {
         served.add_machine(id, &[("disk", disk)]).await;
     }
     served.cordon("m2").await;
-    let (unit, _) = wanted("a.service", "MachineMetadata=disk=ssd");
+    let unit = wanted("a.service", "MachineMetadata=disk=ssd");
     served.client().change_units(&UnitsRequest { units: vec![unit] }).await.unwrap();
 
     let found = served.client().explain("a.service").await.unwrap();
@@ -63,7 +55,8 @@ async fn a_unit_that_has_a_machine_is_compared_with_what_would_be_next() {
     for id in ["m1", "m2"] {
         served.add_machine(id, &[]).await;
     }
-    let ((a, a_key), (b, b_key)) = (wanted("a.service", ""), wanted("b.service", "MachineID=m1"));
+    let (a, b) = (wanted("a.service", ""), wanted("b.service", "MachineID=m1"));
+    let (a_key, b_key) = (text_key(&a), text_key(&b));
     let changed = served.client().change_units(&UnitsRequest { units: vec![a, b] }).await.unwrap().units;
     let uid = |n: usize| changed[n].uid.unwrap();
     let listed = [("a.service", uid(0), &a_key), ("b.service", uid(1), &b_key)];

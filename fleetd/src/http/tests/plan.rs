@@ -6,20 +6,9 @@ use fleet_api::v2::{
     UnitsRequest,
 };
 use fleet_engine::{Offline, Snapshot, Wanted};
-use fleet_registry::record::ContentKey;
 use fleet_units::DesiredState;
 
-use super::Served;
-
-fn unit(name: &str, options: &str) -> UnitChange {
-    let text = format!("[Service]\nExecStart=/bin/true\n[X-Fleet]\n{options}\n");
-    let launched = Some(DesiredState::Launched);
-    UnitChange { name: name.to_owned(), text: Some(text), desired_state: launched, ..UnitChange::default() }
-}
-
-fn key(unit: &UnitChange) -> ContentKey {
-    ContentKey::of(unit.text.as_deref().unwrap_or_default(), &unit.drop_ins)
-}
+use super::{Served, text_key, wanted};
 
 fn asks(units: &[UnitChange]) -> PlanRequest {
     PlanRequest { units: units.to_vec(), machines: Vec::new() }
@@ -51,7 +40,7 @@ async fn a_start_is_planned_and_made_as_planned() {
         served.schedule(id, &[], &[], 1).await;
     }
     let client = served.client();
-    let units = [unit("a.service", "MachineMetadata=zone=b"), unit("b.service", "Conflicts=a.service")];
+    let units = [wanted("a.service", "MachineMetadata=zone=b"), wanted("b.service", "Conflicts=a.service")];
     let plan = client.plan(&asks(&units)).await.unwrap();
     let expected =
         [("a.service", FateKind::Placed, vec![], vec!["m2"]), ("b.service", FateKind::Placed, vec![], vec!["m1"])];
@@ -75,7 +64,7 @@ async fn a_start_is_planned_and_made_as_planned() {
 
     // Another text is another plan, whatever comes of it.
     client.operate(&OperateRequest { machines: vec![cordon(false)] }).await.unwrap();
-    let changed = [units[0].clone(), unit("b.service", "Conflicts=a.service\n# and more")];
+    let changed = [units[0].clone(), wanted("b.service", "Conflicts=a.service\n# and more")];
     let request = PlannedRequest { token: token.clone(), units: changed.to_vec() };
     assert_eq!(client.start_planned(&request).await.unwrap_err().status(), Some(409));
 
@@ -92,11 +81,11 @@ async fn the_loss_of_machines_is_planned() {
     for id in ["m1", "m2", "m3"] {
         served.add_machine(id, &[]).await;
     }
-    let units = [unit("a.service", "Conflicts=b.service"), unit("b.service", "MachineMetadata=zone=b")];
+    let units = [wanted("a.service", "Conflicts=b.service"), wanted("b.service", "MachineMetadata=zone=b")];
     let changed = served.client().change_units(&UnitsRequest { units: units.to_vec() }).await.unwrap().units;
     let uid = |n: usize| changed[n].uid.unwrap();
     let zone = SupposedMachine { metadata: [("zone".to_owned(), Some("b".to_owned()))].into(), ..machine("m1") };
-    served.schedule("m1", &[("a.service", uid(0), &key(&units[0]))], &[], 1).await;
+    served.schedule("m1", &[("a.service", uid(0), &text_key(&units[0]))], &[], 1).await;
     served.schedule("m2", &[], &[], 1).await;
     served.schedule("m3", &[], &[], 1).await;
     let client = served.client();
@@ -125,7 +114,7 @@ async fn the_loss_of_machines_is_planned() {
     let text = served.get("/fleet/v2/snapshot").await;
     let snapshot = Snapshot::read(text.body.as_bytes()).unwrap();
     let offline = Offline::open(&snapshot);
-    let new = unit("c.service", "Conflicts=a.service");
+    let new = wanted("c.service", "Conflicts=a.service");
     let name = "c.service".parse().unwrap();
     let (text, drop_ins) = (new.text.clone(), new.drop_ins.clone());
     let wanted = Wanted { name, text, drop_ins, replace: false, desired: new.desired_state };
@@ -153,7 +142,7 @@ async fn senseless_plans_are_refused() {
         assert_eq!(served.send("POST", "/fleet/v2/plan", body).await.status, status, "{body}");
     }
     let nobody = UnitChange { name: "none.service".into(), ..UnitChange::default() };
-    let both = [unit("a.service", "MachineID=x\nGlobal=true"), nobody, unit("b.service", "")];
+    let both = [wanted("a.service", "MachineID=x\nGlobal=true"), nobody, wanted("b.service", "")];
     let plan = client.plan(&asks(&both)).await.unwrap();
     let refused: Vec<(&str, &str)> = plan.refused.iter().map(|u| (u.name.as_str(), u.message.as_str())).collect();
     let expected = [("a.service", "MachineID cannot be used with Global"), ("none.service", "unit does not exist")];

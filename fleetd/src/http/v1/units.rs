@@ -14,6 +14,7 @@ use fleet_units::{DesiredState, UnitFile, UnitName, UnitOption};
 
 use super::pages::page;
 use crate::cluster::{Applied, Change, Existing, Text, check_template};
+use crate::http::aside::aside;
 use crate::http::request::{Query, decode_object, expect_json, unit_name};
 use crate::http::{Api, Caller, Failure};
 use crate::time::wall;
@@ -87,13 +88,10 @@ async fn put(
         None => None,
     };
     let (change, status) = judge(name, unit, found)?;
-    if change.names_others() {
-        let handle = api.cluster.known().await?;
-        let circle = handle.read(|picture| picture.refuse_circles(&[&change])).into_iter().flatten().next();
-        if let Some(error) = circle {
-            return Err(Failure::new(StatusCode::CONFLICT, error.to_string()));
-        }
-    }
+    let change = match change.names_others() {
+        true => not_circular(api, change).await?,
+        false => change,
+    };
     let change_result = writer.change_from(vec![change], existing, wall(), &caller.to_string()).await;
     let (revision, applied) = change_result.map_err(|e| api.unavailable(&e))?;
     if let Some(refused) = applied.into_iter().find(|applied| applied.outcome == Outcome::Refused) {
@@ -101,6 +99,17 @@ async fn put(
     }
     api.cluster.reached(revision).await;
     Ok(status.into_response())
+}
+
+/// The change, unless it would close a circle.
+async fn not_circular(api: &Api, change: Change) -> Result<Change, Failure> {
+    let handle = api.cluster.known().await?;
+    let judge = move || (handle.read(|picture| picture.refuse_circles(&[&change])), change);
+    let (circles, change) = aside(judge).await?;
+    match circles.into_iter().flatten().next() {
+        Some(circle) => Err(Failure::new(StatusCode::CONFLICT, circle.to_string())),
+        None => Ok(change),
+    }
 }
 
 /// What a PUT comes to, in fleet's order of questions, and the status that its success gets.

@@ -11,6 +11,7 @@ use fleet_api::v2::{
 };
 
 use crate::cluster::{Applied, Change};
+use crate::http::aside::aside;
 use crate::http::request::{decode_object, expect_json, unit_name};
 use crate::http::{Api, Caller, Failure};
 use crate::time::wall;
@@ -45,11 +46,15 @@ pub(super) async fn make(api: &Api, caller: &Caller, units: Vec<UnitChange>) -> 
     }
     if changes.iter().any(Change::names_others) {
         let handle = api.cluster.known().await?;
-        let mut circles =
-            handle.read(|picture| picture.refuse_circles(&changes.iter().collect::<Vec<_>>())).into_iter();
-        let mut sound = Vec::with_capacity(changes.len());
+        let judge = move || {
+            let circles = handle.read(|picture| picture.refuse_circles(&changes.iter().collect::<Vec<_>>()));
+            (changes, circles)
+        };
+        let (checked, circles) = aside(judge).await?;
+        let mut circles = circles.into_iter();
+        let mut sound = Vec::with_capacity(checked.len());
         let open = answers.iter_mut().zip(&names).filter(|(answer, _)| answer.is_none());
-        for ((answer, name), change) in open.zip(changes) {
+        for ((answer, name), change) in open.zip(checked) {
             match circles.next().flatten() {
                 Some(error) => *answer = Some(refused(name.clone(), error.to_string())),
                 None => sound.push(change),

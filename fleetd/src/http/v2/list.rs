@@ -15,8 +15,8 @@ use fleet_units::UnitName;
 use futures::stream;
 
 use super::pieces::Pieces;
-use super::plan::aside;
 use super::watch;
+use crate::http::aside::aside;
 use crate::http::request::{Query, unit_name};
 use crate::http::{Api, Failure};
 use crate::local::path_name;
@@ -75,6 +75,7 @@ pub(super) async fn explain(
 pub(super) async fn machines(State(api): State<Arc<Api>>) -> Result<Json<MachineList>, Failure> {
     let handle = api.cluster.known().await?;
     let status = handle.status();
-    let machines = handle.read(|picture| picture.machines());
+    // What units ask for is read from the texts of all of them.
+    let machines = aside(move || handle.read(|picture| picture.machines())).await?;
     Ok(Json(MachineList { revision: status.revision, stale: !status.live(), machines }))
 }

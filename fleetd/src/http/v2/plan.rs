@@ -14,6 +14,7 @@ use fleet_units::MachineId;
 
 use super::change::make;
 use crate::cluster::{Change, Handle, Plan};
+use crate::http::aside::aside;
 use crate::http::request::{decode_object, expect_json, is_metadata_key};
 use crate::http::{Api, Caller, Failure};
 
@@ -70,9 +71,15 @@ pub(super) async fn snapshot(State(api): State<Arc<Api>>) -> Result<Response, Fa
     let handle = api.cluster.live().await?;
     let text = aside(move || {
         let snapshot = handle.read(|picture| Snapshot::of(&picture.view, picture.revision));
-        serde_json::to_vec(&snapshot).unwrap_or_default()
+        serde_json::to_vec(&snapshot)
     });
-    Ok(([(header::CONTENT_TYPE, "application/json")], text.await?).into_response())
+    let failed = |error| {
+        Failure::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("fleetd has a bug here: no snapshot can be written: {error}"),
+        )
+    };
+    Ok(([(header::CONTENT_TYPE, "application/json")], text.await?.map_err(failed)?).into_response())
 }
 
 /// The units of a request, with those that make no sense apart.
@@ -90,10 +97,4 @@ fn units(changes: Vec<UnitChange>) -> Plan {
 
 async fn answer(handle: Handle, plan: Plan) -> Result<PlanAnswer, Failure> {
     aside(move || handle.plan(plan)).await
-}
-
-/// Does what takes time where nobody waits behind it.
-pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
-    let failed = |error| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, format!("fleetd has a bug here: {error}"));
-    tokio::task::spawn_blocking(work).await.map_err(failed)
 }

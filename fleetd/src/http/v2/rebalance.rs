@@ -9,7 +9,7 @@ use axum::http::HeaderMap;
 use fleet_api::v2::{LeaveAnswer, LeaveOutcome, LeaveRequest, RebalanceAnswer, RebalanceRequest};
 use fleet_units::MachineId;
 
-use super::plan::aside;
+use crate::http::aside::aside;
 use crate::http::request::{decode_object, expect_json, unit_name};
 use crate::http::{Api, Caller, Failure};
 use crate::time::wall;
