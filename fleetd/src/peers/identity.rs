@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use fleet_registry::trust::fingerprint;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use sha2::{Digest, Sha256};
 
 const KEY_FILE: &str = "peer.key";
 const CERT_FILE: &str = "peer.crt";
@@ -74,11 +74,6 @@ impl Identity {
     fn new(certificate: CertificateDer<'static>, key: PrivateKeyDer<'static>) -> Self {
         Self { fingerprint: fingerprint(&certificate), certificate, key }
     }
-}
-
-/// SHA-256 of a certificate, in hexadecimal.
-pub(super) fn fingerprint(certificate: &CertificateDer<'_>) -> String {
-    Sha256::digest(certificate).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Writes a file that only its owner can read, in one step.

@@ -6,14 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use rustls::pki_types::CertificateDer;
+use fleet_registry::trust::fingerprint;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::identity::fingerprint;
 use super::{Identity, Members, client, tls};
 use crate::http::{self, Caller, Limits};
 
@@ -48,7 +47,8 @@ impl Porter {
     /// When that is nobody of the cluster.
     pub async fn admit<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> io::Result<TlsStream<S>> {
         let stream = self.acceptor.accept(stream).await?;
-        let shown = stream.get_ref().1.peer_certificates().and_then(<[CertificateDer<'_>]>::first).map(fingerprint);
+        let certificates = stream.get_ref().1.peer_certificates();
+        let shown = certificates.and_then(|all| all.first()).map(|first| fingerprint(first));
         match shown {
             Some(shown) if self.members.include(&shown).await => Ok(stream),
             Some(shown) => Err(io::Error::other(format!("no machine of the cluster has the key {shown}"))),

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use fleet_registry::trust::{AnyClient, JudgeServer, JudgedServer};
+use fleet_registry::trust::{AnyClient, JudgeServer, JudgedServer, fingerprint};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::version::TLS13;
 use rustls::{CertificateError, ClientConfig, Error, ServerConfig};
 
 use super::Identity;
-use super::identity::fingerprint;
 
 pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
