@@ -13,7 +13,7 @@ pub use cluster::{Brake, BrakeAction, Cluster, ClusterAction, Import, Join, Plan
 pub use global::{Former, Global};
 pub use list::{List, ListFormat, ListMachines};
 pub use machines::{Drain, FdForward, Machine, MachineAction, Machines, Orphans, OrphansAction, SshTo};
-pub use registry::{Backup, Registry, RegistryAction, Restore, Token};
+pub use registry::{Backup, Migrate, Registry, RegistryAction, Restore, Token};
 pub use units::{Blocking, ChangeUnits, CreateUnits, Explain, Journal, StartUnits, Status, Submit, UnitNames};
 
 /// What `help` shows, in fleet's order.

@@ -42,6 +42,8 @@ use crate::peers::{self, Identity, Members, Peers};
 
 pub use registry::run_registry;
 
+pub(crate) use registry::papers_directory;
+
 use ending::{Departure, Parts};
 use health::RegistryHealth;
 use joining::{Connected, Way};

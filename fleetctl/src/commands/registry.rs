@@ -1,6 +1,7 @@
 //! `fleetctl registry`
 
 mod backup;
+mod migrate;
 mod restore;
 mod token;
 
@@ -14,6 +15,7 @@ use crate::output::Output;
 pub async fn run(arguments: &Registry, client: &Client, output: &mut Output) -> Result<u8, CommandError> {
     match &arguments.action {
         RegistryAction::Backup(backup) => backup::run(backup, client, output).await,
+        RegistryAction::Migrate(migrate) => migrate::run(migrate),
         RegistryAction::Restore(restore) => restore::run(restore, client, output).await,
         RegistryAction::Token(token) => token::run(token, client, output).await,
     }

@@ -4,6 +4,9 @@
 //! and history come along. What takes over listens where the other did, so that no other machine needs to know. Writes
 //! stop before the snapshot is taken, because whoever took them has ended by then; this machine's fleetd is restarted,
 //! which touches no unit. What fails is undone.
+//!
+//! A registry with certificates moves to an etcd that serves with one of the registry's own authority, and asks for those
+//! that machines have: they go on with their papers.
 
 mod check;
 mod conf;
@@ -12,16 +15,25 @@ mod steps;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
+use fleet_agent::facts::hostname;
 use fleet_registry::embedded::{Embedded, EmbeddedError};
+use fleet_registry::etcd::TlsFiles;
 use fleet_registry::memory::Saved;
 use fleet_registry::snapshot::load;
+use fleet_registry::trust::{Authority, Lifetimes, Papers};
 
 use crate::cli::RunArguments;
-use crate::config::{Config, ListenAddress};
+use crate::config::{Config, ListenAddress, RegistryOptions};
+use crate::daemon::papers_directory;
 
 use check::check;
 use conf::Edited;
-use steps::{end_main_process, is_active, is_empty, make_data_dir, patiently, systemctl};
+use steps::{end_main_process, hand_over, is_active, is_empty, make_data_dir, patiently, systemctl};
+
+/// What a registry with certificates does, and an etcd does not.
+const NOT_RENEWED: &str = "Machines go on with the certificates that they have, and join no more: an etcd makes none, and renews \
+     none. Each is good for 90 days from when it was made; give machines others before that (etcd_servers=, etcd_cafile=, \
+     etcd_certfile=, etcd_keyfile=), or migrate back.\n";
 
 /// Where to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +61,8 @@ pub struct MigrateArguments {
     pub etcd_name: String,
     /// Where etcd's other members, once there are some, reach this one.
     pub etcd_peer_url: String,
+    /// Where etcd finds its certificates, in the place of a registry that has some.
+    pub etcd_tls_dir: PathBuf,
 }
 
 /// Migrates, and says what was done.
@@ -76,16 +90,17 @@ fn to_etcd(arguments: &MigrateArguments) -> anyhow::Result<String> {
             "the registry is served on a unix socket, which no etcd can take over: set registry_listen=HOST:PORT first"
         )
     };
-    ensure!(
-        !registry.has_authority(),
-        "the registry is served with certificates of its own, which an etcd does not have: restore a backup into an etcd \
-         with \"etcdctl snapshot restore\" instead"
-    );
     let (data, service) = (&arguments.etcd_data_dir, &arguments.etcd_service);
     ensure!(is_empty(data)?, "{} is not empty: an etcd's data directory must be new", data.display());
     ensure!(!is_active(service)?, "{service} runs already: it must not, until it has data (systemctl stop {service})");
-    let endpoint = format!("http://{}", reached(listen));
-    let edited = Edited::apply(&arguments.config, &[("registry", None), ("etcd_servers", Some(&endpoint))])?;
+    let authority = authority(&registry)?;
+    let endpoint = url(authority.is_some(), &reached(listen));
+    let mut options = vec![("registry", None)];
+    // Who has papers goes by them.
+    if authority.is_none() {
+        options.push(("etcd_servers", Some(endpoint.as_str())));
+    }
+    let edited = Edited::apply(&arguments.config, &options)?;
     let moved = || -> anyhow::Result<(Saved, usize)> {
         ensure!(
             !config(arguments)?.registry.embedded,
@@ -97,8 +112,12 @@ fn to_etcd(arguments: &MigrateArguments) -> anyhow::Result<String> {
             other => Ok(Some(other?)),
         })?;
         make_data_dir(arguments, &saved, &registry.directory)?;
+        if let Some(authority) = &authority {
+            authority.equip_etcd(&arguments.etcd_tls_dir, &names(listen))?;
+            hand_over(&arguments.etcd_tls_dir)?;
+        }
         systemctl(&["start", service])?;
-        let keys = check(&endpoint, &saved)?;
+        let keys = check(&endpoint, administrators(authority.as_ref()), &saved)?;
         Embedded::retire(&registry.directory)?;
         Ok((saved, keys))
     };
@@ -107,8 +126,9 @@ fn to_etcd(arguments: &MigrateArguments) -> anyhow::Result<String> {
             "The registry is in the etcd of {service} now: {keys} keys at revision {}, each looked at.\n\
              It listens at {endpoint}, as the embedded one did: no other machine has to be told.\n\
              {path} says so; \"systemctl enable {service}\" has it start at boot, and \"etcdctl member add\" gives it \
-             company.\n",
-            saved.revision
+             company.\n{}",
+            saved.revision,
+            if authority.is_some() { NOT_RENEWED } else { "" }
         )),
         Err(error) => {
             let undo = || -> anyhow::Result<()> {
@@ -130,11 +150,15 @@ fn to_embedded(arguments: &MigrateArguments) -> anyhow::Result<String> {
     let before = config(arguments)?;
     ensure!(!before.registry.embedded, "{path} says registry=embedded already");
     let service = &arguments.etcd_service;
-    let [endpoint] = &before.etcd.servers[..] else {
+    let papers = if before.etcd.configured { None } else { Papers::load(&papers_directory(&before.state_directory))? };
+    let endpoints = papers.map_or_else(|| before.etcd.servers.clone(), |papers| vec![papers.endpoint()]);
+    let [endpoint] = &endpoints[..] else {
         bail!("etcd_servers names several members: remove all but the one on this machine from etcd first")
     };
-    let Some(listen) = endpoint.strip_prefix("http://") else {
-        bail!("{endpoint} is spoken to with certificates of etcd's, which the embedded registry does not have")
+    let listen = match endpoint.split_once("://") {
+        Some(("http", listen)) => listen,
+        Some(("https", listen)) if !before.etcd.configured => listen,
+        _ => bail!("{endpoint} is spoken to with certificates of etcd's, which the embedded registry does not have"),
     };
     let database = arguments.etcd_data_dir.join("member/snap/db");
     ensure!(database.exists(), "there is no {}: give etcd's --etcd-data-dir", database.display());
@@ -150,17 +174,18 @@ fn to_embedded(arguments: &MigrateArguments) -> anyhow::Result<String> {
         let registry = config(arguments)?.registry;
         ensure!(registry.embedded, "registry= is set outside of {path}: unset it there first");
         ensure!(
-            !registry.has_authority(),
-            "beyond this machine the embedded registry would want certificates that no machine has yet: restore a backup and \
-             have machines join it, or set registry_insecure=true"
+            registry.has_authority() == endpoint.starts_with("https://"),
+            "the embedded registry would have certificates where the etcd at {endpoint} has none, or the other way round: set \
+             registry_listen= and registry_insecure= as they were when machines came to use it"
         );
         // It writes down all that it has when it ends.
         systemctl(&["stop", service])?;
         let saved = load(&std::fs::File::open(&database)?).with_context(|| database.display().to_string())?.saved;
         Embedded::restore(&registry.directory, saved.clone(), true)?;
         directory = Some(registry.directory.clone());
+        let authority = authority(&registry)?;
         end_main_process(&arguments.service)?;
-        let keys = check(endpoint, &saved)?;
+        let keys = check(endpoint, administrators(authority.as_ref()), &saved)?;
         Ok((saved, keys))
     };
     match moved() {
@@ -184,6 +209,31 @@ fn to_embedded(arguments: &MigrateArguments) -> anyhow::Result<String> {
             Err(after(error, undone))
         }
     }
+}
+
+/// The authority of a registry that has one.
+fn authority(registry: &RegistryOptions) -> anyhow::Result<Option<Authority>> {
+    if !registry.has_authority() {
+        return Ok(None);
+    }
+    let authority = Authority::open(&registry.directory, Lifetimes::default())?;
+    authority.keep_administrator()?;
+    Ok(Some(authority))
+}
+
+fn administrators(authority: Option<&Authority>) -> TlsFiles {
+    authority.map_or_else(TlsFiles::default, Authority::administrators_tls)
+}
+
+/// What an etcd in the place of a registry that listens there is called.
+fn names(listen: std::net::SocketAddr) -> Vec<String> {
+    let own = (!listen.ip().is_unspecified()).then(|| listen.ip().to_string());
+    let local = ["localhost", "127.0.0.1"].map(str::to_owned);
+    own.into_iter().chain(hostname().ok()).chain(local).collect()
+}
+
+fn url(certificates: bool, address: &str) -> String {
+    format!("{}://{address}", if certificates { "https" } else { "http" })
 }
 
 /// Puts a registry aside as soon as nobody has it open.

@@ -32,6 +32,12 @@ pub(super) fn command() -> Command {
         ))
         .arg(text("etcd-data-dir", "DIRECTORY", "/var/lib/etcd/default", "Where etcd keeps its data"))
         .arg(text("etcd-name", "NAME", "default", "The name of etcd's member"))
+        .arg(text(
+            "etcd-tls-dir",
+            "DIRECTORY",
+            "/var/lib/etcd/fleet",
+            "Where etcd finds ca.crt and server.pem (certificate and key), in the place of a registry with certificates",
+        ))
         .arg(text("etcd-peer-url", "URL", "http://localhost:2380", "Where other members of etcd will reach it"))
 }
 
@@ -49,5 +55,6 @@ pub(super) fn read(matches: &ArgMatches) -> Option<MigrateArguments> {
         etcd_data_dir: PathBuf::from(text("etcd-data-dir")?),
         etcd_name: text("etcd-name")?,
         etcd_peer_url: text("etcd-peer-url")?,
+        etcd_tls_dir: PathBuf::from(text("etcd-tls-dir")?),
     })
 }

@@ -161,7 +161,7 @@ fn names(listen: std::net::SocketAddr, known_as: Option<String>) -> Names {
 }
 
 /// Where this machine keeps what it needs to reach the registry that it joined.
-pub(super) fn papers_directory(state: &Path) -> PathBuf {
+pub(crate) fn papers_directory(state: &Path) -> PathBuf {
     state.join("joined")
 }
 

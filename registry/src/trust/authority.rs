@@ -15,6 +15,7 @@ use x509_parser::time::ASN1Time;
 use super::certificate::{Facts, Holder, fingerprint};
 use super::tls::SERVER_NAME;
 use super::{TrustError, files, wall_seconds};
+use crate::etcd::TlsFiles;
 
 /// Below the registry's directory.
 const DIRECTORY: &str = "trust";
@@ -24,6 +25,9 @@ const AUTHORITY_FILE: &str = "authority.pem";
 const CA_FILE: &str = "ca.crt";
 /// The administrators': certificate and key.
 const ADMINISTRATOR_FILE: &str = "administrator.pem";
+
+/// An etcd in the registry's place: certificate and key.
+const ETCD_FILE: &str = "server.pem";
 
 /// How long certificates count.
 #[derive(Debug, Clone, Copy)]
@@ -117,6 +121,18 @@ impl Authority {
         self.directory.join(ADMINISTRATOR_FILE)
     }
 
+    /// How a client goes that has the administrators' certificate.
+    #[must_use]
+    pub fn administrators_tls(&self) -> TlsFiles {
+        let identity = self.administrator_file();
+        TlsFiles {
+            ca: Some(self.ca_file()),
+            certificate: Some(identity.clone()),
+            key: Some(identity),
+            server_name: Some(SERVER_NAME.to_owned()),
+        }
+    }
+
     pub(super) fn directory(&self) -> &Path {
         &self.directory
     }
@@ -127,7 +143,7 @@ impl Authority {
     /// When it is no request, or whoever made it has not the key that it is for.
     pub fn certify(&self, machine: &MachineId, request: &[u8]) -> Result<String, TrustError> {
         let request = read_request(request)?;
-        Ok(self.sign(Holder::Machine(machine.clone()), &[], &request.public_key)?.pem())
+        Ok(self.sign(Holder::Machine(machine.clone()), &[], &request.public_key, self.lifetimes.others)?.pem())
     }
 
     /// As [`Authority::certify`], for a token; the inner error says why it is refused.
@@ -152,13 +168,30 @@ impl Authority {
         names: &[String],
     ) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), TrustError> {
         let key = KeyPair::generate().map_err(TrustError::crypto("make a key"))?;
-        let certificate = self.sign(Holder::Registry, names, &key)?;
+        let certificate = self.sign(Holder::Registry, names, &key, self.lifetimes.others)?;
         Ok((certificate.into(), PrivateKeyDer::Pkcs8(key.serialize_der().into())))
+    }
+
+    /// Writes into a directory what an etcd serves with in the registry's place, so that machines that joined go on:
+    /// `ca.crt` and `server.pem`, certificate and key for a server that is found under these names. It counts as long as
+    /// the authority itself does, since nobody renews it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn equip_etcd(&self, directory: &Path, names: &[String]) -> Result<(), TrustError> {
+        let key = KeyPair::generate().map_err(TrustError::crypto("make a key"))?;
+        let certificate = self.sign(Holder::Registry, names, &key, self.lifetimes.authority)?;
+        files::make_directory(directory)?;
+        files::write(&directory.join(CA_FILE), self.certificate_pem.as_bytes())?;
+        files::write(&directory.join(ETCD_FILE), format!("{}{}", certificate.pem(), key.serialize_pem()).as_bytes())
     }
 
     /// Makes the administrators' certificate where there is none, or where it is to be replaced. Returns when to look
     /// again.
-    pub(crate) fn keep_administrator(&self) -> Result<u64, TrustError> {
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub fn keep_administrator(&self) -> Result<u64, TrustError> {
         let path = self.administrator_file();
         let current = files::read(&path)?.and_then(|pem| files::pair(&pem).ok());
         let facts = current.and_then(|(certificate, _)| Facts::read(&certificate).ok());
@@ -166,13 +199,20 @@ impl Authority {
             return Ok(facts.renewal());
         }
         let key = KeyPair::generate().map_err(TrustError::crypto("make a key"))?;
-        let certificate = self.sign(Holder::Administrator, &[], &key)?;
+        let certificate = self.sign(Holder::Administrator, &[], &key, self.lifetimes.others)?;
         files::write(&path, format!("{}{}", certificate.pem(), key.serialize_pem()).as_bytes())?;
         let facts = Facts::read(certificate.der()).map_err(TrustError::crypto("read the new certificate"))?;
         Ok(facts.renewal())
     }
 
-    fn sign(&self, holder: Holder, names: &[String], key: &impl PublicKeyData) -> Result<Certificate, TrustError> {
+    /// A certificate that counts for `life`.
+    fn sign(
+        &self,
+        holder: Holder,
+        names: &[String],
+        key: &impl PublicKeyData,
+        life: Duration,
+    ) -> Result<Certificate, TrustError> {
         let making = "make a certificate";
         let is_server = holder == Holder::Registry;
         // Those that no certificate can hold are left out: there are others.
@@ -182,11 +222,12 @@ impl Authority {
         params.distinguished_name = holder.subject();
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = match is_server {
-            true => vec![ExtendedKeyUsagePurpose::ServerAuth],
+            // An etcd shows its own certificate to itself.
+            true => vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
             false => vec![ExtendedKeyUsagePurpose::ClientAuth],
         };
         params.use_authority_key_identifier_extension = true;
-        date(&mut params, &self.lifetimes, self.lifetimes.others)?;
+        date(&mut params, &self.lifetimes, life)?;
         params.signed_by(key, &self.issuer).map_err(TrustError::crypto(making))
     }
 }

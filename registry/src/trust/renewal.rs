@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::TrustError;
 use super::papers::{Papers, Request};
 use crate::etcd::{EtcdConfig, EtcdStore};
+use crate::store::ErrorKind;
 
 /// Seconds after which the certificate is looked at again at the latest: wall clocks jump, and machines sleep.
 const LOOKED_AT: u64 = 3600;
@@ -36,7 +37,13 @@ async fn renew(papers: &mut Papers, store: &EtcdStore, config: &EtcdConfig) -> R
     let words = |error: TrustError| error.to_string();
     let machine = papers.machine().cloned().ok_or("it is not in a machine's name")?;
     let request = Request::new(&machine).map_err(words)?;
-    let certificate = store.certify(request.der()).await.map_err(|error| error.to_string())?;
+    let certificate = store.certify(request.der()).await.map_err(|error| match error.kind {
+        ErrorKind::Unimplemented => "the registry is an etcd, which renews none: set etcd_servers=, etcd_cafile=, \
+                                     etcd_certfile=, and etcd_keyfile= on this machine, with a certificate of your own, or \
+                                     migrate back before it runs out"
+            .to_owned(),
+        _ => error.to_string(),
+    })?;
     papers.renew(&request, &certificate).map_err(words)?;
     store.reconnect(&EtcdConfig { tls: papers.files(), ..config.clone() }).map_err(|error| error.to_string())
 }

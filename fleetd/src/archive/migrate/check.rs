@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use fleet_registry::Store;
-use fleet_registry::etcd::{EtcdConfig, EtcdStore};
+use fleet_registry::etcd::{EtcdConfig, EtcdStore, TlsFiles};
 use fleet_registry::memory::{Memory, Saved};
 use fleet_registry::store::{KeyValue, RangeRequest, RangeResponse, Request, Response, ResponseBody, StoreError};
 use tokio::time::Instant;
@@ -19,11 +19,11 @@ const PAUSE: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Holds every key against what was saved: value, revisions, version, and lease. Returns how many there are.
-pub(super) fn check(endpoint: &str, saved: &Saved) -> anyhow::Result<usize> {
+pub(super) fn check(endpoint: &str, tls: TlsFiles, saved: &Saved) -> anyhow::Result<usize> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let endpoints = vec![endpoint.to_owned()];
-        let config = EtcdConfig { endpoints, request_timeout: PATIENCE, ..EtcdConfig::default() };
+        let config = EtcdConfig { endpoints, tls, request_timeout: PATIENCE, ..EtcdConfig::default() };
         let store = EtcdStore::connect(config)?;
         until_it_answers(&store).await.with_context(|| format!("no registry answers at {endpoint}"))?;
         compare(&store, saved).await

@@ -72,20 +72,24 @@ pub(super) fn make_data_dir(arguments: &MigrateArguments, saved: &Saved, directo
         let cluster = format!("{}={peer}", arguments.etcd_name);
         let member =
             ["--name", &arguments.etcd_name, "--initial-cluster", &cluster, "--initial-advertise-peer-urls", peer];
-        run(Command::new("etcdctl").env("ETCDCTL_API", "3").args(restore).args(member))?;
-        match data.parent() {
-            Some(parent) => {
-                let mut reference = OsStr::new("--reference=").to_owned();
-                reference.push(parent);
-                run(Command::new("chown").arg("--recursive").arg(reference).arg(data))
-            }
-            None => Ok(()),
-        }
+        // etcdctl of 3.6 restores no more, and etcdutl came with 3.5.
+        let etcdutl = Command::new("etcdutl").arg("version").output().is_ok_and(|output| output.status.success());
+        let program = if etcdutl { "etcdutl" } else { "etcdctl" };
+        run(Command::new(program).env("ETCDCTL_API", "3").args(restore).args(member))?;
+        hand_over(data)
     });
     match fs::remove_file(&file) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => made.and(Err(error.into())),
         _ => made,
     }
+}
+
+/// Gives a directory to whom the one above it belongs: etcd runs as a user of its own.
+pub(super) fn hand_over(directory: &Path) -> anyhow::Result<()> {
+    let Some(parent) = directory.parent() else { return Ok(()) };
+    let mut reference = OsStr::new("--reference=").to_owned();
+    reference.push(parent);
+    run(Command::new("chown").arg("--recursive").arg(reference).arg(directory))
 }
 
 /// Removes a data directory that was found empty, or made here.
