@@ -127,8 +127,9 @@ impl Cluster {
             return Difference::Unmet(unmet.into_iter().filter(|what| !met.contains(what)).collect());
         }
         let load = here.load();
-        if !self.asked(members).is_nothing() && here.gauge.share != there.gauge.share {
-            Difference::Share { here: here.gauge.share, there: there.gauge.share }
+        let (used, more) = (self.orders.gauge(chosen).share, self.orders.gauge(next).share);
+        if !self.asked(members).is_nothing() && used != more {
+            Difference::Share { here: used, there: more }
         } else if there.load() > load {
             Difference::Load { here: load, there: there.load() }
         } else if there.facts.carries_registry && !here.facts.carries_registry {

@@ -118,7 +118,10 @@ impl Cluster {
             self.machines[machine].values = self.values.add(machine, &facts);
         }
         let entry = &mut self.machines[machine];
-        entry.set(facts);
+        entry.facts = facts;
+        let (share, carries_registry) = (entry.share(), entry.facts.carries_registry);
+        let gauge = self.orders.gauge_mut(machine);
+        (gauge.share, gauge.carries_registry) = (share, carries_registry);
         self.frees += 1;
         self.count_values_of(machine, true);
         self.orders.changed(machine);

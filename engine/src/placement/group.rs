@@ -12,7 +12,7 @@ use super::decision::{Blocker, Departure, Invalid, Outcome};
 use super::facts::Presence;
 use super::rejection::{Rejection, Rejections};
 use super::slots::{MachineIx, UnitIx};
-use super::unit::Seniority;
+use super::unit::{NameStart, Seniority};
 
 /// What is left to do after a group was looked at.
 #[derive(Debug)]
@@ -68,10 +68,11 @@ impl Cluster {
     /// Units in the order in which they are decided.
     pub(super) fn in_order(&self, units: impl IntoIterator<Item = UnitIx>) -> Vec<UnitIx> {
         let units = units.into_iter();
-        let mut units: Vec<(Seniority, UnitIx)> = units.map(|unit| (self.units[unit].seniority(), unit)).collect();
         let name = |unit: UnitIx| &self.units[unit].name;
-        units.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| name(a.1).cmp(name(b.1))));
-        units.into_iter().map(|(_, unit)| unit).collect()
+        let begin = |unit: UnitIx| (self.units[unit].seniority(), NameStart::of(name(unit)), unit);
+        let mut units: Vec<(Seniority, NameStart, UnitIx)> = units.map(begin).collect();
+        units.sort_unstable_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then_with(|| name(a.2).cmp(name(b.2))));
+        units.into_iter().map(|(_, _, unit)| unit).collect()
     }
 
     /// The members of the group that this one must be with.

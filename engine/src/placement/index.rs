@@ -66,19 +66,20 @@ impl Cluster {
             Ok(machine) => machine,
             Err(known) => return known,
         };
+        self.orders.add(machine);
         let (before, after) = self.machines.neighbours(id.as_str());
-        let low = before.map_or(0, |before| self.machines[before].gauge.rank);
-        let rank = match after.map(|after| self.machines[after].gauge.rank) {
+        let low = before.map_or(0, |before| self.orders.gauge(before).rank);
+        let rank = match after.map(|after| self.orders.gauge(after).rank) {
             Some(high) => low + (high - low) / 2,
             None => low.saturating_add(RANKS_APART),
         };
         if rank > low && rank < u64::MAX {
-            self.machines[machine].gauge.rank = rank;
+            self.orders.gauge_mut(machine).rank = rank;
             return machine;
         }
         let all: Vec<MachineIx> = self.machines.iter().map(|(machine, _)| machine).collect();
         for (n, &machine) in all.iter().enumerate() {
-            self.machines[machine].gauge.rank = (n as u64 + 1).saturating_mul(RANKS_APART);
+            self.orders.gauge_mut(machine).rank = (n as u64 + 1).saturating_mul(RANKS_APART);
         }
         self.orders.forget();
         machine
@@ -110,7 +111,8 @@ impl Cluster {
         if !self.units[unit].places.insert(machine) {
             return;
         }
-        self.machines[machine].list(unit);
+        self.machines[machine].units.insert(unit);
+        self.orders.gauge_mut(machine).load = self.machines[machine].load();
         self.has_left(unit, machine);
         self.count(unit, machine, true);
         self.changed.insert(machine);
@@ -127,7 +129,8 @@ impl Cluster {
         }
         self.count(unit, machine, false);
         let was_full = self.machines[machine].units.len() >= MAX_UNITS;
-        self.machines[machine].unlist(unit);
+        self.machines[machine].units.remove(&unit);
+        self.orders.gauge_mut(machine).load = self.machines[machine].load();
         if self.machines[machine].facts.is_open() {
             self.orders.changed(machine);
             self.frees += 1;
@@ -178,7 +181,8 @@ impl Cluster {
         change(&mut here.conflict_matches, &entry.conflicts.matching);
         change(&mut here.replacers, &entry.rare.replaces.own);
         if !entry.asks.is_nothing() {
-            here.measure(if up { here.used.plus(entry.asks) } else { here.used.minus(entry.asks) });
+            here.used = if up { here.used.plus(entry.asks) } else { here.used.minus(entry.asks) };
+            self.orders.gauge_mut(machine).share = here.share();
         }
         self.count_in_group(unit, machine, up);
     }

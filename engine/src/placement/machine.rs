@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use fleet_units::MachineId;
 
 use super::facts::MachineFacts;
-use super::order::Standing;
 use super::resources::Amount;
 use super::slots::{GroupIx, KeyIx, MachineIx, PatternIx, Slots, UnitIx, ValueIx};
 use super::spread::Here;
@@ -57,19 +56,6 @@ impl Counts {
 /// All machines.
 pub(super) type Machines = Slots<MachineIx, Machine, MachineId>;
 
-/// What decides where a machine stands: it is looked at for each one that is tried, so it lies together.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Gauge {
-    /// Which share of it is used.
-    pub(super) share: u32,
-    /// How many units it has.
-    load: u32,
-    /// Whether it carries the registry.
-    carries_registry: bool,
-    /// Its place in the order of ids.
-    pub(super) rank: u64,
-}
-
 /// A machine.
 #[derive(Debug, Clone)]
 pub(super) struct Machine {
@@ -91,14 +77,12 @@ pub(super) struct Machine {
     pub(super) used: Amount,
     /// What units ask for that were taken off it and have not left yet.
     pub(super) stopping: Amount,
-    /// What is listed of each group.
-    pub(super) groups: BTreeMap<GroupIx, Here>,
-    pub(super) gauge: Gauge,
+    /// What is listed of each group, in order.
+    pub(super) groups: Vec<(GroupIx, Here)>,
 }
 
 impl Machine {
     pub(super) fn new(facts: MachineFacts) -> Self {
-        let gauge = Gauge { carries_registry: facts.carries_registry, ..Gauge::default() };
         Self {
             facts,
             values: MachineValues::new(),
@@ -109,37 +93,14 @@ impl Machine {
             replacers: Counts::default(),
             used: Amount::default(),
             stopping: Amount::default(),
-            groups: BTreeMap::new(),
-            gauge,
+            groups: Vec::new(),
         }
     }
 
     /// How many units it has.
     pub(super) fn load(&self) -> u32 {
-        self.gauge.load
-    }
-
-    /// Where it stands: by the share of it that is used, or by how many units it has alone.
-    pub(super) fn standing(&self, by_share: bool) -> Standing {
-        let Gauge { share, load, carries_registry, rank } = self.gauge;
-        Standing::new(if by_share { share } else { 0 }, load, carries_registry, rank)
-    }
-
-    /// It is this from now on.
-    pub(super) fn set(&mut self, facts: MachineFacts) {
-        self.gauge.carries_registry = facts.carries_registry;
-        self.facts = facts;
-        self.measure(self.used);
-    }
-
-    /// It lists a unit from now on.
-    pub(super) fn list(&mut self, unit: UnitIx) {
-        self.gauge.load += u32::from(self.units.insert(unit));
-    }
-
-    /// It no longer does.
-    pub(super) fn unlist(&mut self, unit: UnitIx) {
-        self.gauge.load -= u32::from(self.units.remove(&unit));
+        // At most a few thousand.
+        self.units.len() as u32
     }
 
     /// Its value of a key of the metadata.
@@ -147,9 +108,13 @@ impl Machine {
         self.values.iter().find(|(of, _)| *of == key).map(|(_, value)| *value)
     }
 
-    /// Takes up what its units use of it now.
-    pub(super) fn measure(&mut self, used: Amount) {
-        self.used = used;
-        self.gauge.share = used.share(&self.facts.capacity);
+    /// Which share of it its units use.
+    pub(super) fn share(&self) -> u32 {
+        self.used.share(&self.facts.capacity)
+    }
+
+    /// What it lists of a group.
+    pub(super) fn of_group(&self, group: GroupIx) -> Option<&Here> {
+        self.groups.binary_search_by_key(&group, |(known, _)| *known).ok().map(|at| &self.groups[at].1)
     }
 }

@@ -7,6 +7,7 @@
 
 mod built;
 mod course;
+mod gauges;
 mod sorted;
 mod walk;
 
@@ -16,9 +17,10 @@ use std::sync::Arc;
 use fleet_units::{MetadataConstraints, Requirements};
 
 use self::built::{Built, Sources};
+use self::gauges::{Gauge, Gauges};
 use super::cluster::Cluster;
 use super::machine::Machines;
-use super::slots::{KeyIx, MachineIx, Slot, UnitIx};
+use super::slots::{KeyIx, MachineIx, UnitIx};
 use super::values::Values;
 pub(super) use walk::Walk;
 
@@ -93,26 +95,6 @@ struct Profile {
     built: Option<Built>,
 }
 
-/// How often each machine changed otherwise than by being given more, by number. A machine that is gone counts for the
-/// next of its number.
-#[derive(Debug, Clone, Default)]
-struct Versions(Vec<u32>);
-
-impl Versions {
-    fn of(&self, machine: MachineIx) -> u32 {
-        self.0.get(machine.position()).copied().unwrap_or(0)
-    }
-
-    fn count(&mut self, machine: MachineIx) -> u32 {
-        let at = machine.position();
-        if self.0.len() <= at {
-            self.0.resize(at + 1, 0);
-        }
-        self.0[at] = self.0[at].wrapping_add(1);
-        self.0[at]
-    }
-}
-
 /// More machines than this in all orders together, and they are made anew one by one.
 const MAX_ENTRIES: usize = 2_000_000;
 
@@ -126,7 +108,7 @@ pub(super) struct Orders {
     last: Option<(Arc<Requirements>, ProfileIx)>,
     /// What units that must be together ask, by the profiles of each.
     unions: BTreeMap<Vec<ProfileIx>, ProfileIx>,
-    versions: Versions,
+    gauges: Gauges,
     /// Machines that changed otherwise than by being given more, and which version of it that is.
     log: Vec<(MachineIx, u32)>,
     /// How many changes are not in the log any more.
@@ -216,15 +198,28 @@ impl Orders {
         self.profile(profile).spread
     }
 
-    fn versions(&self) -> &Versions {
-        &self.versions
+    /// There is another machine, perhaps of the number of one that is gone.
+    pub(super) fn add(&mut self, machine: MachineIx) {
+        let version = self.gauges.of(machine).version;
+        *self.gauges.of_mut(machine) = Gauge { version, ..Gauge::default() };
+    }
+
+    /// What decides where a machine stands.
+    pub(super) fn gauge(&self, machine: MachineIx) -> Gauge {
+        self.gauges.of(machine)
+    }
+
+    /// The same, to be kept with every unit that comes to the machine or leaves it.
+    pub(super) fn gauge_mut(&mut self, machine: MachineIx) -> &mut Gauge {
+        self.gauges.of_mut(machine)
     }
 
     /// A machine changed otherwise than by being given more.
     pub(super) fn changed(&mut self, machine: MachineIx) {
-        let version = self.versions.count(machine);
+        let gauge = self.gauges.of_mut(machine);
+        gauge.version = gauge.version.wrapping_add(1);
         if self.begun {
-            self.log.push((machine, version));
+            self.log.push((machine, gauge.version));
         }
     }
 
@@ -249,7 +244,7 @@ impl Orders {
         let entry = self.profiles[profile.0].as_mut().expect("a profile is used only while a unit has it");
         self.entries -= entry.built.as_ref().map_or(0, Built::len);
         let is_good = |built: &Built| built.read >= forgotten && now - built.read <= few && !built.is_worn(values);
-        let sources = Sources { machines, values, versions: &self.versions };
+        let sources = Sources { machines, values, gauges: &self.gauges };
         let (asked, spread) = (&entry.asked, entry.spread);
         let mut built = match entry.built.take().filter(is_good) {
             Some(mut built) => {
@@ -258,7 +253,7 @@ impl Orders {
                     built.courses.clear();
                 }
                 // What a machine is now is said once, with its last change.
-                let last = unread.iter().filter(|(machine, version)| *version == self.versions.of(*machine));
+                let last = unread.iter().filter(|(machine, version)| *version == self.gauges.of(*machine).version);
                 last.for_each(|(machine, _)| built.enter(*machine, asked, sources));
                 built
             }

@@ -120,10 +120,10 @@ impl Cluster {
     }
 
     /// In which order machines are given: by priority, to global units before others, and then by age.
-    fn seniority_of(&self, placement: &Placement) -> (Reverse<i32>, bool, i64, NameStart, &UnitName) {
+    fn seniority_of(&self, placement: &Placement) -> (Reverse<i32>, bool, i64, &UnitName) {
         let unit = &self.units[placement.first()];
-        let (priority, uid, name) = unit.seniority();
-        (priority, !matches!(placement, Placement::Everywhere { .. }), uid, name, &unit.name)
+        let (priority, uid) = unit.seniority();
+        (priority, !matches!(placement, Placement::Everywhere { .. }), uid, &unit.name)
     }
 
     /// Global units on machines where something changed.

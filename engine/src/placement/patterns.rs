@@ -99,11 +99,8 @@ impl Patterns {
     /// Gives a unit a pattern. Answers its number and whether it is new, in which case the caller finds who matches it.
     pub(super) fn hold(&mut self, unit: UnitIx, glob: &Glob) -> (PatternIx, bool) {
         let known = self.entries.find(glob.as_str());
-        let index = self.entries.find_or_insert(glob.as_str(), || Entry {
-            glob: glob.clone(),
-            holders: BTreeSet::new(),
-            matches: BTreeSet::new(),
-        });
+        let entry = || Entry { glob: glob.clone(), holders: BTreeSet::new(), matches: BTreeSet::new() };
+        let index = known.unwrap_or_else(|| self.entries.find_or_insert(glob.as_str(), entry));
         self.entries[index].holders.insert(unit);
         if known.is_none() {
             let prefix = glob.literal_prefix();

@@ -85,10 +85,10 @@ impl Cluster {
         let mut counted = Key { units: 1, ..Key::default() };
         // Of a group that was not there nothing is listed.
         let machines = (!is_new).then(|| self.machines.iter()).into_iter().flatten();
-        let machines = machines.filter(|(_, machine)| machine.groups.contains_key(&group));
-        for (_, machine) in machines.filter(|(_, machine)| machine.facts.presence != Presence::Gone) {
-            if let Some(value) = machine.value(key) {
-                change(&mut counted.counts, value, machine.groups[&group].listed, true);
+        let machines = machines.filter(|(_, machine)| machine.facts.presence != Presence::Gone);
+        for (_, machine) in machines {
+            if let Some((here, value)) = machine.of_group(group).zip(machine.value(key)) {
+                change(&mut counted.counts, value, here.listed, true);
             }
         }
         self.groups[group].keys.insert(key, counted);
@@ -123,13 +123,17 @@ impl Cluster {
         let Some(group) = entry.group else { return };
         let limit = entry.limit;
         let machine = &mut self.machines[machine];
-        let here = machine.groups.entry(group).or_default();
+        let at = machine.groups.binary_search_by_key(&group, |(known, _)| *known).unwrap_or_else(|at| {
+            machine.groups.insert(at, (group, Here::default()));
+            at
+        });
+        let here = &mut machine.groups[at].1;
         here.listed = if up { here.listed + 1 } else { here.listed - 1 };
         if let Some(limit) = limit {
             change(&mut here.limits, limit, 1, up);
         }
         if here.listed == 0 {
-            machine.groups.remove(&group);
+            machine.groups.remove(at);
         }
         if machine.facts.presence != Presence::Gone {
             count_values(&mut self.groups[group], &machine.values, 1, up);
@@ -140,8 +144,8 @@ impl Cluster {
     pub(super) fn count_values_of(&mut self, machine: MachineIx, up: bool) {
         let entry = &self.machines[machine];
         if entry.facts.presence != Presence::Gone {
-            for (&group, here) in &entry.groups {
-                count_values(&mut self.groups[group], &entry.values, here.listed, up);
+            for (group, here) in &entry.groups {
+                count_values(&mut self.groups[*group], &entry.values, here.listed, up);
             }
         }
     }
@@ -158,7 +162,7 @@ impl Cluster {
             return None;
         }
         let entry = &self.machines[machine];
-        let here = entry.groups.get(&group);
+        let here = entry.of_group(group);
         let of_group = |other: &&UnitIx| self.units[**other].group == Some(group);
         let coming = members.iter().filter(of_group);
         let leaving = entry.leaving.keys().filter(of_group).filter(|other| !members.contains(other));
@@ -181,7 +185,7 @@ impl Cluster {
     /// Why a machine that lists a unit has too many of its group.
     pub(super) fn rejection_by_number_kept(&self, unit: UnitIx, machine: MachineIx) -> Option<Rejection> {
         let group = self.units[unit].group?;
-        let here = self.machines[machine].groups.get(&group)?;
+        let here = self.machines[machine].of_group(group)?;
         let limit = here.limit().filter(|&limit| here.listed > limit)?;
         Some(self.too_many(group, here.listed, limit))
     }

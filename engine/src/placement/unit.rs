@@ -33,8 +33,8 @@ impl NameStart {
     }
 }
 
-/// How a unit ranks among those to be decided about, but for the rest of its name.
-pub(super) type Seniority = (Reverse<i32>, i64, NameStart);
+/// How a unit ranks among those to be decided about, but for its name.
+pub(super) type Seniority = (Reverse<i32>, i64);
 
 /// A unit.
 #[derive(Debug, Clone)]
@@ -198,6 +198,6 @@ impl Unit {
     /// Units are decided by priority, those of one priority in the order in which they were submitted, and those of one
     /// transaction by name.
     pub(super) fn seniority(&self) -> Seniority {
-        (Reverse(self.priority()), self.spec.as_ref().map_or(0, |spec| spec.uid), NameStart::of(&self.name))
+        (Reverse(self.priority()), self.spec.as_ref().map_or(0, |spec| spec.uid))
     }
 }

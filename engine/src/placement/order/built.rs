@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::course::Courses;
+use super::gauges::Gauges;
 use super::sorted::Sorted;
-use super::{Asked, Standing, Versions};
+use super::{Asked, Standing};
 use crate::placement::machine::Machines;
 use crate::placement::resources::Class;
 use crate::placement::slots::{KeyIx, MachineIx, Slot, ValueIx};
@@ -72,7 +73,7 @@ pub(super) struct BucketIx(usize);
 pub(super) struct Sources<'a> {
     pub(super) machines: &'a Machines,
     pub(super) values: &'a Values,
-    pub(super) versions: &'a Versions,
+    pub(super) gauges: &'a Gauges,
 }
 
 impl Built {
@@ -137,30 +138,25 @@ impl Built {
             buckets.push((bucket, Sorted::default()));
             BucketIx(buckets.len() - 1)
         });
-        let standing = entry.standing(self.by_share);
-        let said = Entry { standing, machine, version: sources.versions.of(machine) };
+        let gauge = sources.gauges.of(machine);
+        let said = Entry { standing: gauge.standing(self.by_share), machine, version: gauge.version };
         self.buckets[bucket.0].1.insert(said);
         self.entries += 1;
     }
 
     /// The first machine of a bucket from a place on. Those that were given more than is said here are put where they
     /// belong.
-    pub(super) fn next(
-        &mut self,
-        bucket: BucketIx,
-        from: Standing,
-        machines: &Machines,
-        versions: &Versions,
-    ) -> Option<Entry> {
+    pub(super) fn next(&mut self, bucket: BucketIx, from: Standing, gauges: &Gauges) -> Option<Entry> {
         let order = &mut self.buckets[bucket.0].1;
         loop {
             let said = order.from(&Entry::first_at(from))?;
-            if said.version != versions.of(said.machine) {
+            let gauge = gauges.of(said.machine);
+            if said.version != gauge.version {
                 order.remove(&said);
                 self.entries -= 1;
                 continue;
             }
-            let standing = machines[said.machine].standing(self.by_share);
+            let standing = gauge.standing(self.by_share);
             if standing == said.standing {
                 return Some(said);
             }

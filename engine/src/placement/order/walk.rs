@@ -71,7 +71,7 @@ impl Ordered {
             let (at, others) = self.first()?;
             let lane = &mut self.lanes[at];
             let from = lane.from?;
-            let Some(entry) = self.built.next(lane.bucket, from, &cluster.machines, cluster.orders.versions()) else {
+            let Some(entry) = self.built.next(lane.bucket, from, &cluster.orders.gauges) else {
                 lane.from = None;
                 continue;
             };
@@ -167,7 +167,7 @@ impl Cluster {
             // An id in full or its first eight characters: either way a prefix.
             let mut named: Vec<MachineIx> =
                 self.machines.with_prefix(id).filter(|&machine| self.machines[machine].facts.id.matches(id)).collect();
-            named.sort_by_key(|&machine| self.machines[machine].standing(by_share));
+            named.sort_by_key(|&machine| self.orders.gauge(machine).standing(by_share));
             return Walk { named: named.into_iter(), ordered: None, steps: 0 };
         }
         let Some(profile) = self.profile_of(members) else {
