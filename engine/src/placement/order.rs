@@ -298,3 +298,6 @@ impl Cluster {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
