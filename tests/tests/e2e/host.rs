@@ -63,6 +63,9 @@ fn sockets(node: Node<'_>) -> Result<()> {
     }
     let owner = node.exec(["stat", "--format=%U:%G %a", "/run/fleet.sock"])?.ok()?;
     assert_eq!(owner.trim(), "root:fleet 660");
+    // Whoever reads what is in there reads every unit's secrets.
+    let owner = node.exec(["stat", "--format=%U %a", "/var/lib/fleet"])?.ok()?;
+    assert_eq!(owner.trim(), "root 700");
     let make = "sed -i /^fleet:/d /etc/group && systemd-sysusers fleet.conf && getent group fleet";
     let group = node.exec(["sh", "-c", make])?.ok()?;
     assert!(group.starts_with("fleet:"), "{group}");
