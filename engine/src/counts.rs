@@ -63,7 +63,16 @@ mod tests {
         let machine = |id: &str| MachineId::parse(id).unwrap();
         let decided = |left: Vec<(MachineId, Departure)>, outcome| {
             let unit = UnitName::parse("a.service").unwrap();
-            Report::Decided(Decision { unit, uid: 1, left, joined: Vec::new(), outcome, held: None })
+            Report::Decided(Decision {
+                unit,
+                uid: 1,
+                left,
+                joined: Vec::new(),
+                outcome,
+                held: None,
+                displaced_by: None,
+                circle: None,
+            })
         };
         let mut counts = EngineCounts::default();
         counts.note(&Report::Elected { why: String::new(), fence: 1 }, 5);

@@ -286,11 +286,11 @@ impl Leader {
         }
         for name in failed {
             let remark = self.failures.remark(&name);
-            let (Some(unit), Some(outcome)) = (ground.view.units.get(&name), cluster.outcome(&name)) else { continue };
+            let (Some(unit), Some(said)) = (ground.view.units.get(&name), cluster.said(&name)) else { continue };
             if let Some(reason) = remark.as_ref().and_then(|remark| remark.reason.clone()) {
                 wishes.push(Wish::Tell(Report::Failed { unit: name.clone(), what: reason }));
             }
-            self.notes.say(ground.now, &name, unit.create_revision, outcome, cluster.hold(&name), 0, remark);
+            self.notes.say(ground.now, &name, unit.create_revision, said, 0, remark);
         }
     }
 

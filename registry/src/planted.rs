@@ -57,6 +57,14 @@ pub enum Fault {
     DiskErrorIgnored,
     /// An engine asks to be woken for what it cannot do then, at a time that has passed.
     WakesInVain,
+    /// What a machine is still stopping uses nothing of it any more.
+    RoomNotReserved,
+    /// What a machine is still stopping does not count against `MaxPerMachine=` any more.
+    NumberNotReserved,
+    /// A machine is given units whether it has room for them or not.
+    NoRoomAsked,
+    /// No start waits for another.
+    StartNotHeld,
     /// The last state of a unit that changes often is not written.
     StaleStates,
 }

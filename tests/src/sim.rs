@@ -9,6 +9,7 @@
 mod churn;
 mod clock;
 mod convergence;
+mod crowded;
 mod deed;
 pub mod disk;
 mod fault;

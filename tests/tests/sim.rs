@@ -120,7 +120,7 @@ const fn themed(fault: Fault, theme: Theme, machines: usize, units: usize, stori
 
 /// The promises of the production code that are broken one by one.
 #[cfg(debug_assertions)]
-const PLANTED: [Planted; 25] = [
+const PLANTED: [Planted; 29] = [
     anything(Fault::NoWaitForStop),
     anything(Fault::EarlyAcknowledgement),
     anything(Fault::OldGeneration),
@@ -146,6 +146,10 @@ const PLANTED: [Planted; 25] = [
     themed(Fault::FenceNotArmed, Theme::Fenced, 3, 4, 400),
     themed(Fault::FenceFromReceipt, Theme::Fenced, 3, 4, 400),
     themed(Fault::StopBoundIgnored, Theme::Fenced, 3, 4, 400),
+    themed(Fault::RoomNotReserved, Theme::Crowded, 4, 10, 400),
+    themed(Fault::NumberNotReserved, Theme::Crowded, 4, 10, 400),
+    themed(Fault::NoRoomAsked, Theme::Crowded, 4, 10, 400),
+    themed(Fault::StartNotHeld, Theme::Crowded, 4, 10, 400),
 ];
 
 #[cfg(debug_assertions)]

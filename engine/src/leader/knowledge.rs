@@ -63,6 +63,9 @@ pub(super) fn cluster(
         }
     }
     load(&mut cluster, view, stored, fence);
+    for name in view.notes.keys() {
+        cluster.set_displaced(name, displaced_by(view, name));
+    }
     starts::tell_all(&mut cluster, view);
     for (id, applied) in &view.applied {
         cluster.acknowledge(id, applied.value.generation, &applied.value.stopping);
@@ -112,6 +115,15 @@ fn load(cluster: &mut Cluster, view: &View, stored: &BTreeMap<MachineId, Stored>
             cluster.set_doubt(&id, found.mod_revision);
         }
     }
+}
+
+/// Who displaced a unit from the machine that it had, by what its note says.
+pub(super) fn displaced_by(view: &View, name: &UnitName) -> Option<UnitName> {
+    let note = view
+        .notes
+        .get(name)
+        .filter(|note| view.units.get(name).is_some_and(|unit| unit.create_revision == note.value.uid))?;
+    note.value.displaced_by.clone()
 }
 
 /// What a schedule says is to be launched: each with which of its name it is.

@@ -11,7 +11,7 @@ use fleet_registry::{Key, Now, View};
 use fleet_units::UnitName;
 
 use super::failures::Remark;
-use crate::placement::{Decision, Departure, Hold, Outcome};
+use crate::placement::{Decision, Departure, Said};
 
 /// Notes a transaction.
 const MAX_NOTES: usize = 120;
@@ -84,19 +84,22 @@ impl Notes {
     /// Takes in what was decided about a unit, and what there is to say of its failing.
     pub(super) fn decided(&mut self, now: Now, decision: &Decision, remark: Option<Remark>) {
         let moved = decision.left.iter().any(|(_, why)| *why != Departure::Withdrawn);
-        let held = decision.held.as_ref();
-        self.say(now, &decision.unit, decision.uid, &decision.outcome, held, u32::from(moved), remark);
+        let said = Said {
+            outcome: &decision.outcome,
+            held: decision.held.as_ref(),
+            displaced_by: decision.displaced_by.as_ref(),
+            circle: decision.circle.as_ref(),
+        };
+        self.say(now, &decision.unit, decision.uid, said, u32::from(moved), remark);
     }
 
     /// Takes in what there is to say of a unit: how it is placed, why its start waits, and of its failing.
-    #[expect(clippy::too_many_arguments, reason = "each says another thing of the unit")]
     pub(super) fn say(
         &mut self,
         now: Now,
         unit: &UnitName,
         uid: i64,
-        outcome: &Outcome,
-        held: Option<&Hold>,
+        said: Said<'_>,
         moved: u32,
         remark: Option<Remark>,
     ) {
@@ -106,10 +109,11 @@ impl Notes {
         };
         let known = known.filter(|note| note.uid == uid);
         let moves = known.map_or(0, |note| note.moves) + moved;
+        let Said { outcome, held, displaced_by, circle } = said;
         let kind = outcome.note_kind().map(|kind| if held.is_some() { NoteKind::Waiting } else { kind });
         let wanted = match kind {
             None => None,
-            Some(NoteKind::Placed) if moves == 0 && remark.is_none() => None,
+            Some(NoteKind::Placed) if moves == 0 && remark.is_none() && circle.is_none() => None,
             Some(kind) => {
                 let (failing, not_before, reason) = match remark {
                     Some(remark) => (Some(remark.failing), remark.not_before, remark.reason),
@@ -119,10 +123,15 @@ impl Notes {
                     v: FORMAT,
                     uid,
                     kind,
-                    reason: reason.unwrap_or_else(|| held.map_or_else(|| outcome.to_string(), Hold::to_string)),
+                    reason: reason.unwrap_or_else(|| match (held, circle) {
+                        (Some(held), _) => held.to_string(),
+                        (None, Some(circle)) => format!("{outcome}; {circle}"),
+                        (None, None) => outcome.to_string(),
+                    }),
                     since: now.wall,
                     moves,
                     not_before,
+                    displaced_by: displaced_by.filter(|_| outcome.is_pending()).cloned(),
                     failing,
                     extra: BTreeMap::new(),
                 };

@@ -201,6 +201,7 @@ impl Outlook {
                 self.tell_launched(view, name);
                 let noted = view.notes.get(name).map(|note| failures::noted(&note.value));
                 self.cluster.set_failures(name, noted.unwrap_or_default());
+                self.cluster.set_displaced(name, knowledge::displaced_by(view, name));
             }
             None => {
                 self.cluster.remove_unit(name);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use fleet_registry::record::ContentKey;
 use fleet_units::{DesiredState, MachineId, Requirements, UnitName};
 
-use super::decision::{Departure, Outcome};
+use super::decision::{Departure, Outcome, Said};
 use super::facts::{MachineFacts, Presence, UnitSpec};
 use super::failures::Failures;
 use super::machine::Machines;
@@ -311,5 +311,14 @@ impl Cluster {
     #[must_use]
     pub fn outcome(&self, name: &UnitName) -> Option<&Outcome> {
         self.units.find(name.as_str()).map(|unit| &self.units[unit].outcome)
+    }
+
+    /// The same with what else there is to say of it.
+    #[must_use]
+    pub fn said(&self, name: &UnitName) -> Option<Said<'_>> {
+        let entry = &self.units[self.units.find(name.as_str())?];
+        let rare = &entry.rare;
+        let (held, displaced_by, circle) = (rare.hold.as_ref(), rare.displaced_by.as_ref(), rare.circle.as_ref());
+        Some(Said { outcome: &entry.outcome, held, displaced_by, circle })
     }
 }

@@ -9,6 +9,7 @@ use fleet_units::{Glob, MachineId, UnitName};
 use super::choice::Choice;
 use super::hold::Hold;
 use super::rejection::{Rejection, Rejections};
+use super::replaces::ReplacesCircle;
 
 /// What a unit waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -278,6 +279,19 @@ impl fmt::Display for Departure {
     }
 }
 
+/// What there is to say of a unit.
+#[derive(Debug, Clone, Copy)]
+pub struct Said<'a> {
+    /// Where it is, or why it is not.
+    pub outcome: &'a Outcome,
+    /// Why it is not started there (yet).
+    pub held: Option<&'a Hold>,
+    /// Who displaced it, while it has no machine for that.
+    pub displaced_by: Option<&'a UnitName>,
+    /// Those among whom its `Replaces=` has no effect.
+    pub circle: Option<&'a ReplacesCircle>,
+}
+
 /// What a pass did with one unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
@@ -293,6 +307,10 @@ pub struct Decision {
     pub outcome: Outcome,
     /// Why it is not started there (yet).
     pub held: Option<Hold>,
+    /// Who displaced it, while it has no machine for that.
+    pub displaced_by: Option<UnitName>,
+    /// Those among whom its `Replaces=` has no effect.
+    pub circle: Option<ReplacesCircle>,
 }
 
 impl fmt::Display for Decision {
@@ -315,6 +333,9 @@ impl fmt::Display for Decision {
             many => write!(f, " starts on {many} machines,")?,
         }
         write!(f, " {}", self.outcome)?;
+        if let Some(circle) = &self.circle {
+            write!(f, "; {circle}")?;
+        }
         self.held.as_ref().map_or(Ok(()), |held| write!(f, "; {held}"))
     }
 }

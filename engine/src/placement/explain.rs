@@ -13,6 +13,7 @@ use super::hold::Hold;
 use super::marks::Marks;
 use super::rejection::Rejection;
 use super::remedy::Remedy;
+use super::replaces::ReplacesCircle;
 use super::slots::{MachineIx, UnitIx};
 
 /// What each machine would answer about a unit.
@@ -22,6 +23,8 @@ pub struct Explanation {
     pub outcome: Outcome,
     /// Why it is not started where it is.
     pub held: Option<Hold>,
+    /// Those among whom its `Replaces=` has no effect.
+    pub circle: Option<ReplacesCircle>,
     /// Where it is.
     pub places: Vec<MachineId>,
     /// Where it would be placed if it, and all that is there with it by `MachineOf=`, had no machine yet, and why. None
@@ -81,6 +84,14 @@ impl Alike {
 }
 
 impl Explanation {
+    /// What was decided, and what else there is to say of it, in one line.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        let circle = self.circle.as_ref().map_or_else(String::new, |circle| format!("; {circle}"));
+        let held = self.held.as_ref().map_or_else(String::new, |held| format!("; {held}"));
+        format!("{}{circle}{held}", self.outcome)
+    }
+
     /// The machines that reject it, by reason: the most frequent first.
     #[must_use]
     pub fn rejecting(&self) -> Vec<Alike> {
@@ -193,7 +204,8 @@ impl Cluster {
         let verdicts = self.machines.iter().map(|(machine, _)| self.verdict(&together, unit, machine)).collect();
         let entry = &self.units[unit];
         let (outcome, held, places) = (entry.outcome.clone(), entry.rare.hold.clone(), self.places(&entry.name));
-        Explanation { outcome, held, places, anew: self.anew(unit), verdicts, remedy: None }
+        let circle = self.replaces_circle(unit);
+        Explanation { outcome, held, circle, places, anew: self.anew(unit), verdicts, remedy: None }
     }
 
     /// What a machine answers about a unit that comes together with these, itself included.

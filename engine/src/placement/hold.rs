@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use fleet_registry::planted::{self, Fault};
 use fleet_units::{DesiredState, Glob, MachineId, Peer, UnitName};
 
 use super::cluster::Cluster;
@@ -139,12 +140,6 @@ impl Cluster {
         }
     }
 
-    /// Why a unit that has a machine is not started there.
-    #[must_use]
-    pub fn hold(&self, name: &UnitName) -> Option<&Hold> {
-        self.units.find(name.as_str()).and_then(|unit| self.units[unit].rare.hold.as_ref())
-    }
-
     /// Something changed about a unit: its start, and those that wait for it, are to be looked at.
     pub(super) fn touch_starts(&mut self, unit: UnitIx) {
         if self.units[unit].orders_its_start() || self.units[unit].rare.hold.is_some() {
@@ -197,7 +192,7 @@ impl Cluster {
         }
         let launches = entry.spec.as_ref().is_some_and(|spec| spec.desired == DesiredState::Launched);
         let mut places: Vec<MachineIx> = Vec::new();
-        if launches && entry.orders_its_start() {
+        if launches && entry.orders_its_start() && !planted::is(Fault::StartNotHeld) {
             // What runs there already is taken over as it runs.
             let runs = |at: &MachineIx| {
                 entry.rare.launched.contains(at) || entry.rare.found.contains(&self.machines[*at].facts.id)

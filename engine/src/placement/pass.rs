@@ -29,13 +29,13 @@ const RUNNER_UP_TRIES: usize = 16;
 
 /// What was said of units before a pass.
 #[derive(Default)]
-struct Before {
+pub(super) struct Before {
     noted: Marks<UnitIx>,
-    outcomes: Vec<(UnitIx, Outcome)>,
+    pub(super) outcomes: Vec<(UnitIx, Outcome)>,
 }
 
 impl Before {
-    fn note(&mut self, unit: UnitIx, outcome: &Outcome) {
+    pub(super) fn note(&mut self, unit: UnitIx, outcome: &Outcome) {
         if self.noted.insert(unit) {
             self.outcomes.push((unit, outcome.clone()));
         }
@@ -97,7 +97,8 @@ impl Cluster {
             before.note(unit, &entry.outcome);
             holds.entry(unit).or_insert_with(|| entry.rare.hold.clone());
         });
-        self.report(before, &holds)
+        let circles = self.settle_circles(&mut before);
+        self.report(before, &holds, &circles)
     }
 
     /// A unit that is not to be given one machine: not wanted, global, or not possible as it is written.
@@ -423,6 +424,11 @@ impl Cluster {
             let waits_on = outcome.waits_for_stop_on().and_then(|machine| self.machines.find(machine.as_str()));
             self.drop_claims(unit, waits_on);
         }
+        if outcome == Outcome::Withdrawn
+            && let Some(known) = self.units[unit].rare.known()
+        {
+            known.displaced_by = None;
+        }
         // Why it was placed there is still why it is there.
         let placed = match (&self.units[unit].outcome, &outcome) {
             (Outcome::Placed { machine: before, .. }, Outcome::Kept { machine }) => before == machine,
@@ -434,7 +440,12 @@ impl Cluster {
     }
 
     /// What changed, unit by unit, in the order of their names.
-    fn report(&mut self, before: Before, holds: &BTreeMap<UnitIx, Option<Hold>>) -> Vec<Decision> {
+    fn report(
+        &mut self,
+        before: Before,
+        holds: &BTreeMap<UnitIx, Option<Hold>>,
+        circles: &BTreeSet<UnitIx>,
+    ) -> Vec<Decision> {
         let mut departures = std::mem::take(&mut self.departures);
         let mut arrivals = std::mem::take(&mut self.arrivals);
         let mut decisions = Vec::new();
@@ -451,9 +462,13 @@ impl Cluster {
             let outcome = entry.outcome.clone();
             let uid = entry.spec.as_ref().map_or(0, |spec| spec.uid);
             let same = before == outcome && holds.get(&unit).is_none_or(|hold| *hold == entry.rare.hold);
+            let same = same && !circles.contains(&unit);
             let held = entry.rare.hold.clone();
+            let displaced_by = entry.rare.displaced_by.clone();
+            let circle = entry.rare.circle.clone();
             if !same || !left.is_empty() || !joined.is_empty() {
-                decisions.push(Decision { unit: entry.name.clone(), uid, left, joined, outcome, held });
+                let unit = entry.name.clone();
+                decisions.push(Decision { unit, uid, left, joined, outcome, held, displaced_by, circle });
             }
             if entry.spec.is_none() && entry.places.is_empty() && entry.leaving.is_empty() {
                 self.forget_unit(unit);

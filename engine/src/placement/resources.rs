@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use fleet_registry::planted::{self, Fault};
 use fleet_units::{Requirements, format_bytes, format_cpu};
 
 use super::cluster::Cluster;
@@ -141,7 +142,7 @@ impl Cluster {
     /// Why a machine has no room for these.
     pub(super) fn rejection_by_room(&self, members: &[UnitIx], machine: MachineIx) -> Option<Rejection> {
         let asked = self.asked(members);
-        if asked.is_nothing() {
+        if asked.is_nothing() || planted::is(Fault::NoRoomAsked) {
             return None;
         }
         let entry = &self.machines[machine];
@@ -156,7 +157,7 @@ impl Cluster {
                 return Some(Rejection::Resources { resource, free, asked, together });
             }
         }
-        if entry.leaving.is_empty() {
+        if entry.leaving.is_empty() || planted::is(Fault::RoomNotReserved) {
             return None;
         }
         let back = members.iter().filter(|unit| entry.leaving.contains_key(unit));

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use fleet_registry::planted::{self, Fault};
+
 use super::cluster::Cluster;
 use super::facts::Presence;
 use super::rejection::Rejection;
@@ -175,7 +177,7 @@ impl Cluster {
         if count > limit {
             return Some(self.too_many(group, count, limit));
         }
-        if count + leaving.clone().count() as u32 > limit {
+        if count + leaving.clone().count() as u32 > limit && !planted::is(Fault::NumberNotReserved) {
             let unit = self.first_by_name(leaving.copied())?;
             return Some(Rejection::StillUsed { unit: self.units[unit].name.clone() });
         }

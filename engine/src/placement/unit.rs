@@ -14,6 +14,7 @@ use super::failures::Failures;
 use super::hold::{Activity, Hold};
 use super::order::ProfileIx;
 use super::patterns::PatternRefs;
+use super::replaces::ReplacesCircle;
 use super::resources::Amount;
 use super::slots::{GroupIx, MachineIx, UnitIx};
 use super::small::Small;
@@ -72,6 +73,8 @@ pub(super) struct Uncommon {
     pub(super) replaces: PatternRefs,
     /// Who displaced it, until it has a machine again.
     pub(super) displaced_by: Option<UnitName>,
+    /// Those whom it replaces, and who replace it, in a circle.
+    pub(super) circle: Option<ReplacesCircle>,
     /// Machines that are kept for it.
     pub(super) claims: Small<MachineIx>,
     /// Where it failed.
@@ -93,6 +96,7 @@ pub(super) struct Uncommon {
 static NOTHING: Uncommon = Uncommon {
     replaces: PatternRefs::NONE,
     displaced_by: None,
+    circle: None,
     claims: Small::Empty,
     failures: Failures::NONE,
     launched: Small::Empty,

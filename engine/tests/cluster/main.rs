@@ -7,6 +7,7 @@ mod fences;
 mod losses;
 mod moves;
 mod ordered;
+mod outcomes;
 mod retention;
 mod rig;
 mod scheduling;

@@ -159,8 +159,7 @@ fn explain(model: &Model, name: &str, out: &mut String) {
         let _ = writeln!(out, "> no such unit");
         return;
     };
-    let held = explanation.held.as_ref().map_or_else(String::new, |held| format!("; {held}"));
-    let _ = writeln!(out, "> {}{held}", explanation.outcome);
+    let _ = writeln!(out, "> {}", explanation.reason());
     if let Some((id, why)) = &explanation.anew {
         let _ = writeln!(out, "> placed anew: on {id}: {why}");
     }
@@ -180,6 +179,7 @@ fn explain(model: &Model, name: &str, out: &mut String) {
     let (told, _) = model.told_anew().cluster.explain_in_place(&unit(name)).expect("it is told of the unit");
     assert_eq!((&told.places, &told.anew), (&explanation.places, &explanation.anew), "after\n{out}");
     assert_eq!(told.verdicts, explanation.verdicts, "after\n{out}");
+    assert_eq!(told.circle, explanation.circle, "after\n{out}");
     if !model.cluster.is_dirty() {
         assert_eq!(told.outcome.is_pending(), explanation.outcome.is_pending(), "after\n{out}");
     }

@@ -45,10 +45,7 @@ impl Picture {
             stale,
             unit,
             decision: decision(&found.outcome),
-            reason: match &found.held {
-                Some(held) => format!("{}; {held}", found.outcome),
-                None => found.outcome.to_string(),
-            },
+            reason: found.reason(),
             places: found.places.iter().map(|id| self.machine_ref(id)).collect(),
             placed_anew,
             able: able.collect(),

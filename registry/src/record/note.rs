@@ -1,6 +1,6 @@
 //! `notes/<unit>`: why a unit waits, or why it is where it is.
 
-use fleet_units::MachineId;
+use fleet_units::{MachineId, UnitName};
 use serde::{Deserialize, Serialize};
 
 use super::{ContentKey, Extra, WallMillis};
@@ -38,6 +38,9 @@ pub struct NoteRecord {
     /// Not tried again before this time, where there is a backoff.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<WallMillis>,
+    /// Who displaced it (`Preempt=yes`), while it has no machine for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub displaced_by: Option<UnitName>,
     /// What came of its failing, where it is moved for that (`OnFailure=move`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing: Option<Failing>,

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use fleet_registry::record::{NoteKind, Target};
 use fleet_units::{DesiredState, MachineId, UnitName};
 
+use super::crowded::may_find_no_room;
 use super::machine::Machine;
 use super::operator::{MOVES, is_moved};
 use super::truth::{Truth, is_global};
@@ -69,7 +70,7 @@ impl World {
             }
         }
         let note = self.truth.notes.get(unit).map(|note| note.kind);
-        let may_wait = name.starts_with("with") || name.starts_with("lone");
+        let may_wait = name.starts_with("with") || name.starts_with("lone") || may_find_no_room(unit);
         match listed.len() {
             1 => Ok(()),
             0 if may_wait && note.is_some_and(|kind| kind != NoteKind::Placed) => Ok(()),
@@ -104,8 +105,9 @@ fn machine_settled(truth: &Truth, machine: &Machine, machines: usize) -> Result<
     }
     for (unit, assignment) in &schedule.units {
         let (uid, wanted) = truth.units.get(unit).ok_or_else(|| format!("{id} lists {unit}, which is no more"))?;
+        let waits = assignment.target == Target::Loaded && truth.may_wait_to_start(unit);
         let target = match wanted.desired {
-            DesiredState::Launched => Target::Launched,
+            DesiredState::Launched if !waits => Target::Launched,
             _ => Target::Loaded,
         };
         let meant = (*uid, &wanted.content, target, wanted.restarts);

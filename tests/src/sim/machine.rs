@@ -6,13 +6,14 @@ use std::time::Duration;
 use fleet_agent::{Agent, AgentConfig, Effect, Event, MachineFacts};
 use fleet_engine::{Engine, EngineConfig, EngineEffect};
 use fleet_registry::loopback::{Connection, Link};
-use fleet_registry::record::Capacity;
 use fleet_registry::{Layout, Mono, Session, SessionConfig, SessionEffect, StateMachine, StoreEvent};
 use fleet_units::MachineId;
 
 use super::clock::Clock;
+use super::crowded::capacity;
 use super::disk::Disk;
 use super::fault::ANOTHER;
+use super::reality::number;
 use super::systemd::Systemd;
 
 /// The lease.
@@ -115,7 +116,7 @@ impl Machine {
             address: None,
             peer: None,
             metadata: BTreeMap::from([("zone".to_owned(), self.zone.to_owned())]),
-            capacity: Capacity::default(),
+            capacity: capacity(number(&self.id)),
             version: "simulated".to_owned(),
             boot_id: format!("boot-{instance}"),
             instance: instance.clone(),

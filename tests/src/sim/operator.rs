@@ -7,6 +7,7 @@ use fleet_registry::store::{DeleteRequest, Operation, PutRequest, Request, TxnRe
 use fleet_registry::{Key, Layout};
 use fleet_units::{DesiredState, UnitFile, UnitName};
 
+use super::crowded::section;
 use super::single::TIMEOUT;
 use super::truth::Writer;
 use super::world::World;
@@ -23,6 +24,7 @@ fn text(unit: &UnitName, version: usize) -> String {
         "zone" => format!("MachineMetadata=zone={}", ["a", "b", "c"][name.len() % 3]),
         "with" => format!("MachineOf={}", name.replacen("with", "plain", 1)),
         "hop" => format!("OnFailure=move\nMaxMoves={MOVES}"),
+        kind if section(kind, name).is_some() => section(kind, name).unwrap_or_default(),
         "single" => format!("OnDisconnect=stop\n[Service]\nTimeoutStopSec={}", TIMEOUT.as_secs()),
         _ => return format!("[Service]\nEnvironment=VERSION={version}\nExecStart=/bin/sleep infinity\n"),
     };
@@ -31,11 +33,22 @@ fn text(unit: &UnitName, version: usize) -> String {
 
 /// The units that a story is about: some are plain, and the others are of all kinds.
 pub(super) fn names(count: usize) -> Vec<UnitName> {
-    let kinds = ["plain", "zone", "hop", "lone", "plain", "with", "global", "single"];
+    of_kinds(
+        &["plain", "zone", "hop", "lone", "plain", "with", "global", "single", "room", "high", "few", "plain", "after"],
+        count,
+    )
+}
+
+/// Units that compete for room, and that start after each other.
+pub(super) fn crowd(count: usize) -> Vec<UnitName> {
+    of_kinds(&["room", "high", "few", "plain", "after"], count)
+}
+
+fn of_kinds(kinds: &[&str], count: usize) -> Vec<UnitName> {
     let name = |n: usize| {
         let kind = kinds[n % kinds.len()];
-        // A unit that follows another does so by its number.
-        let number = if kind == "with" { n - 1 } else { n };
+        // A unit that is with another, or starts after it, is so by its number.
+        let number = if matches!(kind, "with" | "after") { n - 1 } else { n };
         UnitName::parse(&format!("{kind}-{number}.service")).expect("a unit name")
     };
     (0..count).map(name).collect()

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fleet_registry::memory::Memory;
-use fleet_registry::record::UnitRecord;
+use fleet_registry::record::{Target, UnitRecord};
 use fleet_registry::store::{Event, EventKind, KeyValue, RangeRequest, Request, ResponseBody};
 use fleet_registry::{Layout, Mono};
 use fleet_units::UnitName;
@@ -60,7 +60,9 @@ impl World {
                 let known = self.truth.units.get(unit);
                 let is_orphan = held.is_some() && known.map(|(uid, _)| *uid) != held;
                 let is_listed = given.is_some_and(|given| given.units.contains_key(unit));
-                let is_same = known == old.get(unit) && is_listed;
+                // What waited for its start when the backup was taken waits again.
+                let runs = given.and_then(|given| given.units.get(unit)).is_some_and(|a| a.target == Target::Launched);
+                let is_same = known == old.get(unit) && runs;
                 // What is fenced stops where the backup does not know the lease.
                 if (is_orphan || is_same) && !is_single(unit) {
                     kept.push(Kept { machine: n, unit: unit.clone(), pid, is_orphan });

@@ -8,7 +8,7 @@ use fleet_registry::loopback::{Connection, Delays, Fault};
 use fleet_units::{DesiredState, UnitName};
 
 use super::deed::{Deed, Step, Who};
-use super::operator::{names, single};
+use super::operator::{crowd, names, single};
 use super::rng::Rng;
 use super::world::World;
 
@@ -34,6 +34,8 @@ pub enum Theme {
     /// Every unit has `OnDisconnect=stop` and takes long to stop; answers take seconds, machines are cut off, and fleetds
     /// stand still.
     Fenced,
+    /// Units compete for room and wait for each other, take long to start and stop, and people change their minds.
+    Crowded,
 }
 
 /// A machine of a theme is never held to be prompt, whatever its links do.
@@ -44,6 +46,7 @@ impl Theme {
     pub(super) fn units(self, count: usize) -> Vec<UnitName> {
         match self {
             Self::Fenced => (0..count).map(single).collect(),
+            Self::Crowded => crowd(count),
             _ => names(count),
         }
     }
@@ -128,7 +131,7 @@ impl Theme {
                 add(Deed::BreakWatches(who), rng.millis(0, 400));
                 add(then, rng.millis(0, 2_000));
             }
-            Self::SlowUnits => {
+            Self::SlowUnits | Self::Crowded => {
                 add(Deed::Slow { who, unit, time: rng.millis(3_000, 10_000) }, rng.millis(0, 1_000));
                 for unit in (0..4).map(|_| rng.below(1 << 20)).collect::<Vec<_>>() {
                     add(change_of_mind(rng, unit)[1].clone(), rng.millis(0, 500));

@@ -13,6 +13,7 @@ use fleet_registry::store::{Event, EventKind};
 use fleet_registry::{Key, Layout, Mono};
 use fleet_units::{MachineId, UnitName};
 
+use super::crowded::Shown;
 use super::machine::{Machine, TTL};
 use super::moves::Moves;
 use super::operator::{is_moved, is_single};
@@ -70,6 +71,8 @@ pub(super) struct Truth {
     pub(super) units: BTreeMap<UnitName, (i64, UnitRecord)>,
     pub(super) notes: BTreeMap<UnitName, NoteRecord>,
     pub(super) states: BTreeMap<(MachineId, UnitName), StateRecord>,
+    /// When they last said that units run, which they say no more.
+    pub(super) shown: Shown,
     pub(super) brake: Option<BrakeRecord>,
     moves: Moves,
     /// What runs on machines that a restored store does not list it for: it moved there after the backup, and is stopped
@@ -131,6 +134,9 @@ impl Truth {
             }
             for (unit, machine) in given {
                 self.check_given(machines, &unit, &machine)?;
+                if writer != Writer::Backup {
+                    self.check_room(machines, &unit, &machine)?;
+                }
             }
         }
         Ok(())
@@ -164,6 +170,10 @@ impl Truth {
                             self.check_writer(writer, machines, &id)?;
                         }
                         self.check_moves(machines, &id, &record)?;
+                        for (unit, given) in record.units.iter().filter(|_| writer != Writer::Backup) {
+                            let before = self.schedule(&id).and_then(|old| old.units.get(unit));
+                            self.check_order(now, machines, &id, unit, (before, given))?;
+                        }
                         self.schedule_changed(&id, record, given)?;
                     }
                     None if writer == Writer::Operator => {
@@ -198,7 +208,10 @@ impl Truth {
             }
             Some(Key::Leader) => self.leader = decode::<LeaderRecord>(event)?.map(|record| record.machine),
             Some(Key::Note(unit)) => set(&mut self.notes, unit, decode(event)?),
-            Some(Key::State(id, unit)) => set(&mut self.states, (id, unit), decode(event)?),
+            Some(Key::State(id, unit)) => {
+                self.shown.changed(now, &unit, self.states.get(&(id.clone(), unit.clone())));
+                set(&mut self.states, (id, unit), decode(event)?);
+            }
             Some(Key::Operator(id)) => _ = self.operators.insert(id),
             Some(Key::Brake) => {
                 self.brake = decode(event)?;
@@ -300,6 +313,11 @@ impl Truth {
             return Ok(());
         }
         Err(format!("invariant 3: the schedule of {schedule} was written by {by:?}, and {:?} leads", self.leader))
+    }
+
+    /// What was taken off a machine's schedule, and not given back yet.
+    pub(super) fn not_given_back<'a>(&'a self, machine: &'a MachineId) -> impl Iterator<Item = &'a UnitName> {
+        self.leaving.iter().filter(move |(_, held)| held.contains_key(machine)).map(|(unit, _)| unit)
     }
 
     /// Invariants 1 and 2: a unit is given to one machine, and not while another has it, or runs it.

@@ -23,6 +23,7 @@ mod migrate;
 mod moves;
 mod network;
 mod operators;
+mod ordered;
 mod outage;
 mod own_members;
 mod pauses;

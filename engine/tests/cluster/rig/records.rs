@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use fleet_registry::Key;
+use fleet_registry::mirror::KvChange;
 use fleet_registry::record::{
     BrakeRecord, ContentRecord, FORMAT, LeaderRecord, NoteRecord, OperatorRecord, Record, ScheduleRecord, UnitRecord,
 };
 use fleet_registry::store::{
     DeleteRequest, KeyValue, Operation, PutRequest, RangeRequest, Request, ResponseBody, TxnRequest,
 };
+use fleet_registry::view::Contents;
+use fleet_registry::{Key, View};
 use fleet_units::{DesiredState, UnitFile};
 
 use super::{Node, Rig, machine, text, unit};
@@ -94,6 +96,19 @@ impl Rig {
 
     pub(crate) fn get<T: Record>(&mut self, key: &Key) -> Option<T> {
         self.kv(key).map(|kv| T::decode(&kv.value).expect("a record"))
+    }
+
+    /// All that the registry holds, as any fleetd sees it.
+    pub(crate) fn view(&mut self) -> View {
+        let request = Request::Range(RangeRequest::prefix(self.layout.root().to_owned()));
+        let ResponseBody::Range(range) = self.memory.apply(self.now, request).expect("the store reads").body else {
+            panic!("no range");
+        };
+        let mut view = View::new(self.layout.clone(), Contents::Keep);
+        for found in range.kvs {
+            view.apply(&KvChange { key: found.key.clone(), new: Some(found) });
+        }
+        view
     }
 
     /// How many keys there are below a part of the layout.
