@@ -8,10 +8,11 @@ demo: setup
 	cargo build --release --bins
 	target/release/fleet-demo $(DEMO_ARGS)
 
-# Everything: formatting, lints, and every test, those on booted machines included.
+# Everything: formatting, lints, and every test, those on booted machines included. Two of these are at work at a time; the
+# third thread is for one that waits five minutes.
 test: setup lint
 	cargo build --bins
-	cargo test --workspace -- --test-threads=2
+	cargo test --workspace -- --test-threads=3
 
 # Everything that needs no machines: anywhere, without root.
 test-quick:

@@ -97,6 +97,8 @@ pub struct Engine {
     stands_by: bool,
     /// Whether the mirror's first load is in the view.
     is_loaded: bool,
+    /// Whether it was said that the mirror is not followed.
+    is_told_stale: bool,
     /// Calls named so far.
     names: u64,
     /// A read that tells that the store is there, and when it was sent.
@@ -134,6 +136,7 @@ impl Engine {
             known_leader: None,
             stands_by: false,
             is_loaded: false,
+            is_told_stale: false,
             names: 0,
             probe: None,
             probe_after: Mono::ZERO,
@@ -208,6 +211,7 @@ impl Engine {
             self.textless.clear();
             self.absence.forget_all();
             self.is_loaded = false;
+            self.is_told_stale = false;
         }
     }
 
@@ -223,12 +227,15 @@ impl Engine {
                     }
                 }
                 MirrorEffect::Complete { .. } => {
+                    self.is_told_stale = false;
                     if !self.is_loaded {
                         self.loaded(now);
                     }
                 }
                 MirrorEffect::Stale { why } => {
-                    if self.leader.is_some() {
+                    // Once, however often the reason changes until it is followed again.
+                    let told = std::mem::replace(&mut self.is_told_stale, true);
+                    if self.leader.is_some() && !told {
                         out.push(EngineEffect::Log(Report::Stale { why }));
                     }
                 }

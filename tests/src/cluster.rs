@@ -17,6 +17,8 @@ mod builder;
 mod config;
 mod handle;
 mod joined;
+mod turns;
 
 pub use builder::{ClusterBuilder, Registry};
 pub use handle::Cluster;
+pub use turns::at_rest;

@@ -130,10 +130,13 @@ impl Agent {
 
     /// Reports trouble once, however often it is met.
     pub(super) fn say(&mut self, report: Report, out: &mut Vec<Effect>) {
-        if self.trouble.as_ref() != Some(&report) {
+        let silent = |report: &Report| matches!(report, Report::StoreTrouble { .. });
+        // A store that does not answer gives other reasons all the time; it is one outage.
+        let goes_on = self.trouble.as_ref().is_some_and(|last| *last == report || (silent(last) && silent(&report)));
+        if !goes_on {
             out.push(Effect::Log(report.clone()));
-            self.trouble = Some(report);
         }
+        self.trouble = Some(report);
     }
 
     pub(super) fn on_cluster_read(&mut self, now: Now, result: Result<Response, StoreError>, out: &mut Vec<Effect>) {

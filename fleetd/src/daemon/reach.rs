@@ -13,9 +13,6 @@ use tokio::time::Instant;
 
 use crate::config::{Config, DEFAULT_PATH, ListenAddress};
 
-/// A registry that stays away is spoken of this often.
-const REMINDER: Duration = Duration::from_secs(60);
-
 /// What is known of the registry.
 #[derive(Clone)]
 pub(super) struct Reach {
@@ -64,12 +61,13 @@ pub(super) fn follow(
     tokio::spawn(async move {
         let mut absent_since = Some(Instant::now());
         // A registry that needs a moment to answer for the first time is no news.
-        let mut remind = Instant::now() + timeout.saturating_mul(2);
+        // Told once an outage, however long it lasts: the status that systemctl shows goes on saying it.
+        let mut tell_at = Some(Instant::now() + timeout.saturating_mul(2));
         loop {
             let event = tokio::select! {
                 event = session.recv() => event,
-                () = tokio::time::sleep_until(remind), if absent_since.is_some() => {
-                    remind = Instant::now() + REMINDER;
+                () = tokio::time::sleep_until(tell_at.unwrap_or_else(Instant::now)), if tell_at.is_some() => {
+                    tell_at = None;
                     show("the registry cannot be reached; units go on as they are");
                     let why = match tokio::time::timeout(timeout, store.call(probe.clone())).await {
                         Ok(Ok(_)) => "it answers, but grants no lease".to_owned(),
@@ -85,6 +83,7 @@ pub(super) fn follow(
             };
             match event {
                 Some(SessionEvent::Started { ttl, .. }) => {
+                    tell_at = None;
                     if let Some(since) = absent_since.take() {
                         tracing::info!("the registry answers, after {} ms", since.elapsed().as_millis());
                         show("in touch with the registry");
@@ -99,7 +98,7 @@ pub(super) fn follow(
                     tracing::warn!("this machine's lease is lost: the registry did not answer for its whole length");
                     show("the registry cannot be reached; units go on as they are");
                     absent_since = Some(Instant::now());
-                    remind = Instant::now() + timeout;
+                    tell_at = Some(Instant::now() + timeout);
                     known.send_modify(|lease| {
                         if let Some(lease) = lease {
                             lease.ttl = Duration::ZERO;

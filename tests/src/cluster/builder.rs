@@ -12,6 +12,7 @@ use crate::programs::find_program;
 use super::config::{self, Options};
 use super::handle::Cluster;
 use super::joined;
+use super::turns::Turn;
 
 /// The units that fleet is shipped with.
 const SHIPPED_UNITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/systemd");
@@ -140,10 +141,11 @@ impl ClusterBuilder {
         Ok(cluster)
     }
 
-    /// Starts the cluster and gives it to `test`, whose error fails the calling test with
+    /// Starts the cluster, when it has its turn, and gives it to `test`, whose error fails the calling test with
     /// every machine's last log lines.
     #[track_caller]
     pub fn run(self, test: impl FnOnce(&Cluster) -> Result<()>) {
+        let _turn = Turn::take();
         let cluster = match self.start() {
             Ok(cluster) => cluster,
             Err(e) => panic!("{e:#}"),

@@ -3,6 +3,7 @@
 //! One module per theme; the comment of each test says what a user would lose if it failed. What is true is read from
 //! systemd and the machines' cgroups, not from what fleet says of itself.
 
+mod absent_majority;
 mod agents;
 mod api;
 mod bad_input;
