@@ -27,7 +27,7 @@ lint:
 # What it finds is in fuzz/artifacts; what is worth keeping goes into fuzz/corpus, which `make test` replays.
 FUZZ_SECONDS ?= 30
 FUZZ_TARGETS ?= unit_file requirements names globs metadata config page_tokens api_v1 api_v2 records keys etcd \
-	http peers arguments
+	http peers arguments snapshots
 CARGO_FUZZ := cargo-fuzz 0.13.1
 fuzz: setup
 	cargo fuzz --version 2>/dev/null | grep -qx '$(CARGO_FUZZ)' || \

@@ -121,6 +121,8 @@ pub struct RegistryOptions {
     pub listen: ListenAddress,
     /// Where it keeps its data.
     pub directory: PathBuf,
+    /// Past so many bytes on the disk it refuses writes.
+    pub quota: u64,
     /// Whether it may be served in plain text beyond this machine.
     pub insecure: bool,
     /// With what this machine joins the registry of another, if it has not yet.

@@ -12,20 +12,25 @@ mod check;
 mod core;
 mod errors;
 mod hash;
+mod history;
 mod journal;
 mod leases;
+mod log;
 mod mvcc;
 mod range;
 mod read;
 mod saved;
 mod store;
 mod txn;
+mod version;
 mod watchers;
 
 pub use self::core::Memory;
-pub use journal::{Change, Saved, SavedVersion};
+pub(crate) use errors::{KEY_NOT_FOUND, lease_not_found};
+pub use journal::{Change, Saved};
 pub(crate) use leases::MAX_TTL;
 pub use store::MemoryStore;
+pub use version::{Numbers, Version};
 pub use watchers::WatcherId;
 
 #[cfg(test)]

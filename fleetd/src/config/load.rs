@@ -163,10 +163,19 @@ impl RegistryOptions {
             })?,
             listen: option(raw, "registry_listen", ListenAddress::parse)?,
             directory: option(raw, "registry_dir", directory)?,
+            quota: option(raw, "registry_quota", quota)?,
             insecure: option(raw, "registry_insecure", value::boolean)?,
             join: join(raw)?,
         })
     }
+}
+
+/// The least that the embedded registry can do with: its file is made in pieces of megabytes.
+const SMALLEST_QUOTA: u64 = 16 << 20;
+
+fn quota(text: &str) -> Result<u64, String> {
+    let bytes = fleet_units::parse_bytes(text).filter(|bytes| *bytes >= SMALLEST_QUOTA);
+    bytes.ok_or_else(|| "bytes from 16M on, such as 2G".to_owned())
 }
 
 /// A token, or the file that holds one. The token itself is not repeated in an error.

@@ -47,6 +47,7 @@ pub const OPTIONS: &[OptionSpec] = &[
     text("registry", "", "`embedded` runs the registry inside this fleetd instead of using etcd"),
     text("registry_listen", "127.0.0.1:2379", "Where the embedded registry is served"),
     text("registry_dir", "/var/lib/fleet/registry", "Where the embedded registry keeps its data"),
+    text("registry_quota", "2G", "Writes are refused past so many bytes of the embedded registry on the disk"),
     switch("registry_insecure", "Serve the embedded registry in plain text beyond this machine"),
     text("registry_join", "", "A token of `fleetctl registry token`, or a file that holds one: joins that registry"),
     text("state_directory", "/var/lib/fleet", "What fleetd must find again after a restart"),

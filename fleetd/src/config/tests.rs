@@ -84,6 +84,8 @@ fn a_value_that_means_nothing_names_its_place_and_what_was_expected() {
         ("registry_join=/etc/fleet/token\netcd_servers=http://a:1", "contradict each other"),
         ("registry_join=/etc/fleet/token\nregistry=embedded", "contradict each other"),
         ("registry_listen=nowhere", "a path such as"),
+        ("registry_quota=lots", "fleet.conf:1: registry_quota=lots: expected bytes from 16M on, such as 2G"),
+        ("registry_quota=0", "bytes from 16M on"),
         ("peer_listen=x", "an address such as"),
         ("listen=x", "a path such as"),
         ("capacity=memory=lots", "such as memory=2G"),

@@ -36,8 +36,9 @@ impl Registry {
             return Ok(None);
         }
         let (directory, authority) = (options.directory.clone(), options.has_authority());
+        let config = EmbeddedConfig { quota_bytes: options.quota, ..EmbeddedConfig::default() };
         let opened = tokio::task::spawn_blocking(move || {
-            let embedded = Embedded::open(&directory, EmbeddedConfig::default())?;
+            let embedded = Embedded::open(&directory, config)?;
             let authority = authority.then(|| Authority::open(&directory, Lifetimes::default())).transpose()?;
             anyhow::Ok((embedded, authority.map(Arc::new)))
         });

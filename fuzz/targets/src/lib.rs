@@ -10,13 +10,14 @@ mod config;
 mod etcd;
 mod http;
 mod records;
+mod snapshots;
 mod units;
 
 /// Breaks a promise by panicking, or does not.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is that of its program in `fuzz/` and of its folder in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 15] = [
+pub const TARGETS: [(&str, Target); 16] = [
     ("unit_file", units::unit_file),
     ("requirements", units::requirements),
     ("names", units::names),
@@ -32,6 +33,7 @@ pub const TARGETS: [(&str, Target); 15] = [
     ("http", http::api),
     ("peers", http::peers),
     ("arguments", arguments::arguments),
+    ("snapshots", snapshots::load_and_save),
 ];
 
 /// Runs one target by its name.

@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 use self::file::RoomyFile;
+use self::place::{Fault, LastRead, find};
 use super::error::EmbeddedError;
 use super::{files, row};
 use crate::memory::{Change, Memory, Saved};
 use crate::step::Mono;
 
 mod file;
+mod place;
 #[cfg(test)]
 mod tests;
 
@@ -85,11 +87,13 @@ impl Disk {
 
     /// Opens an existing file and reads all of it.
     pub(super) fn reopen(path: PathBuf, now: Mono, seed: u64) -> Result<(Self, Memory), EmbeddedError> {
-        let damaged = |why: String| EmbeddedError::Damaged { path: path.clone(), why };
+        let damaged = |Fault { at, why }: Fault| EmbeddedError::Damaged { path: path.clone(), at, why };
+        let last = LastRead::default();
+        let tripped = |why: String| damaged(Fault { at: Some(last.offset()), why });
         // The database engine trusts a file more than it should; what it trips over is a damaged file all the same.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let open = |file| Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(file);
-            let database = RoomyFile::open(&path).and_then(open).map_err(|e| match e {
+            let database = RoomyFile::open(&path, last.clone()).and_then(open).map_err(|e| match e {
                 redb::DatabaseError::DatabaseAlreadyOpen => {
                     let dir = path.parent().unwrap_or(&path).to_owned();
                     EmbeddedError::InUse { dir, holder: "another process".to_owned() }
@@ -99,14 +103,14 @@ impl Disk {
                 {
                     EmbeddedError::io("open", &path)(source)
                 }
-                other => damaged(other.to_string()),
+                other => tripped(other.to_string()),
             })?;
-            let saved = load(&database, &path)?;
+            let saved = load(&database, &path, &last)?;
             Ok::<_, EmbeddedError>((database, saved))
         }));
         let (database, saved) = match outcome {
             Ok(result) => result?,
-            Err(panic) => return Err(damaged(panic_text(panic.as_ref()))),
+            Err(panic) => return Err(tripped(panic_text(panic.as_ref()))),
         };
         Ok((Self { path, database }, Memory::restore(now, saved, seed)))
     }
@@ -139,8 +143,7 @@ impl Disk {
                 for change in changes {
                     match change {
                         Change::Version(version) => {
-                            let place = (version.kv.mod_revision, version.sub);
-                            versions.insert(place, row::encode(version).as_slice())?;
+                            versions.insert(version.place(), row::encode(version).as_slice())?;
                         }
                         Change::Granted { id, ttl } => {
                             leases.insert(id, ttl)?;
@@ -196,7 +199,7 @@ fn fill(database: &Database, saved: &Saved) -> Result<(), redb::Error> {
         state.insert("compacted", saved.compacted.cast_unsigned())?;
         let mut versions = transaction.open_table(VERSIONS)?;
         for version in &saved.versions {
-            versions.insert((version.kv.mod_revision, version.sub), row::encode(version).as_slice())?;
+            versions.insert(version.place(), row::encode(version).as_slice())?;
         }
         let mut leases = transaction.open_table(LEASES)?;
         for (id, ttl) in &saved.leases {
@@ -208,14 +211,14 @@ fn fill(database: &Database, saved: &Saved) -> Result<(), redb::Error> {
 }
 
 /// Reads the whole file, and holds it against itself.
-fn load(database: &Database, path: &Path) -> Result<Saved, EmbeddedError> {
-    let damaged = |why: String| EmbeddedError::Damaged { path: path.to_owned(), why };
-    let broken = |e: redb::Error| damaged(e.to_string());
+fn load(database: &Database, path: &Path, last: &LastRead) -> Result<Saved, EmbeddedError> {
+    let damaged = |Fault { at, why }: Fault| EmbeddedError::Damaged { path: path.to_owned(), at, why };
+    let broken = |e: redb::Error| damaged(Fault { at: Some(last.offset()), why: e.to_string() });
     let transaction = database.begin_read().map_err(|e| broken(e.into()))?;
     let state = transaction.open_table(STATE).map_err(|e| broken(e.into()))?;
     let field = |name: &str| -> Result<u64, EmbeddedError> {
         let value = state.get(name).map_err(|e| broken(e.into()))?;
-        Ok(value.ok_or_else(|| damaged(format!("its state lacks {name}")))?.value())
+        Ok(value.ok_or_else(|| damaged(Fault::new(format!("its state lacks {name}"))))?.value())
     };
     let found = field("format")?;
     if found > FORMAT {
@@ -232,11 +235,13 @@ fn load(database: &Database, path: &Path) -> Result<Saved, EmbeddedError> {
     for entry in versions.iter().map_err(|e| broken(e.into()))? {
         let (place, bytes) = entry.map_err(|e| broken(e.into()))?;
         let (revision, sub) = place.value();
-        let version = row::decode(revision, sub, bytes.value())
-            .map_err(|why| damaged(format!("row {sub} of revision {revision}: {why}")))?;
+        let version = row::decode(revision, sub, bytes.value()).map_err(|why| {
+            let why = format!("row {sub} of revision {revision}: {why}");
+            damaged(Fault { at: find(path, bytes.value()), why })
+        })?;
         saved.versions.push(version);
     }
-    saved.check().map_err(damaged)?;
+    saved.check().map_err(|why| damaged(Fault::new(why)))?;
     let leases = transaction.open_table(LEASES).map_err(|e| broken(e.into()))?;
     for entry in leases.iter().map_err(|e| broken(e.into()))? {
         let (id, ttl) = entry.map_err(|e| broken(e.into()))?;

@@ -18,13 +18,16 @@ pub enum EmbeddedError {
     },
     /// The file does not hold what was written.
     #[error(
-        "the registry's file {path} is damaged ({why}): restore it from a backup, or move the directory away to begin \
-         with an empty registry", path = path.display()
+        "the registry's file {path} is damaged{place} ({why}): restore it from a backup with `fleetd registry restore \
+         --replace`, or move the directory away to begin with an empty registry",
+        path = path.display(), place = place(*at)
     )]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and where.
+        /// At which byte, where that can be told.
+        at: Option<u64>,
+        /// What is wrong.
         why: String,
     },
     /// There was a registry here once.
@@ -103,4 +106,8 @@ impl EmbeddedError {
         let path = path.into();
         move |source| Self::Io { what, path, source }
     }
+}
+
+fn place(at: Option<u64>) -> String {
+    at.map(|at| format!(" at byte {at}")).unwrap_or_default()
 }

@@ -1,40 +1,36 @@
 //! A version of a key as bytes, with a checksum over them and over the place where they belong.
 
-use std::sync::Arc;
-
-use bytes::Bytes;
-
 use crate::crc32::Crc32;
-use crate::memory::SavedVersion;
-use crate::store::{EventKind, KeyValue};
+use crate::memory::{Numbers, Version};
+use crate::store::EventKind;
 
 const CHECKSUM_BYTES: usize = 4;
 /// Kind, create revision, version, lease, length of the key.
 const HEAD_BYTES: usize = 1 + 8 + 8 + 8 + 4;
 
 /// The bytes of a row: a checksum, a head of fixed size, key, value; numbers are little-endian.
-pub(super) fn encode(version: &SavedVersion) -> Vec<u8> {
-    let kv = &version.kv;
-    let mut row = Vec::with_capacity(CHECKSUM_BYTES + HEAD_BYTES + kv.key.len() + kv.value.len());
+pub(super) fn encode(version: &Version) -> Vec<u8> {
+    let (key, value, numbers) = (version.key(), version.value(), version.numbers());
+    let mut row = Vec::with_capacity(CHECKSUM_BYTES + HEAD_BYTES + key.len() + value.len());
     row.extend([0; CHECKSUM_BYTES]);
-    row.push(match version.kind {
+    row.push(match numbers.kind {
         EventKind::Put => 0,
         EventKind::Delete => 1,
     });
-    row.extend(kv.create_revision.to_le_bytes());
-    row.extend(kv.version.to_le_bytes());
-    row.extend(kv.lease.to_le_bytes());
+    row.extend(numbers.create_revision.to_le_bytes());
+    row.extend(numbers.version.to_le_bytes());
+    row.extend(numbers.lease.to_le_bytes());
     // Keys are far below 4 GiB: a request is at most 1.5 MiB.
-    row.extend((kv.key.len() as u32).to_le_bytes());
-    row.extend(&kv.key[..]);
-    row.extend(&kv.value[..]);
-    let sum = checksum(kv.mod_revision, version.sub, &row[CHECKSUM_BYTES..]);
+    row.extend((key.len() as u32).to_le_bytes());
+    row.extend(key);
+    row.extend(value);
+    let sum = checksum(numbers.mod_revision, numbers.sub, &row[CHECKSUM_BYTES..]);
     row[..CHECKSUM_BYTES].copy_from_slice(&sum.to_le_bytes());
     row
 }
 
 /// The version in a row, or what is wrong with it.
-pub(super) fn decode(revision: i64, sub: u32, row: &[u8]) -> Result<SavedVersion, &'static str> {
+pub(super) fn decode(revision: i64, sub: u32, row: &[u8]) -> Result<Version, &'static str> {
     let (sum, body) = row.split_first_chunk::<CHECKSUM_BYTES>().ok_or("it is cut short")?;
     if u32::from_le_bytes(*sum) != checksum(revision, sub, body) {
         return Err("its checksum is wrong");
@@ -52,15 +48,8 @@ pub(super) fn decode(revision: i64, sub: u32, row: &[u8]) -> Result<SavedVersion
         1 => EventKind::Delete,
         _ => return Err("it is of no known kind"),
     };
-    let kv = KeyValue {
-        key: Bytes::copy_from_slice(key),
-        value: Bytes::copy_from_slice(value),
-        create_revision: number(1),
-        mod_revision: revision,
-        version: number(9),
-        lease: number(17),
-    };
-    Ok(SavedVersion { kind, sub, kv: Arc::new(kv) })
+    let (create_revision, mod_revision, version, lease) = (number(1), revision, number(9), number(17));
+    Ok(Version::new(Numbers { kind, sub, create_revision, mod_revision, version, lease }, key, value))
 }
 
 /// A checksum over a row's place and body.
@@ -76,16 +65,10 @@ fn checksum(revision: i64, sub: u32, body: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
-    fn version() -> SavedVersion {
-        let kv = KeyValue {
-            key: "key".into(),
-            value: "value".into(),
-            create_revision: 3,
-            mod_revision: 9,
-            version: 4,
-            lease: -7,
-        };
-        SavedVersion { kind: EventKind::Put, sub: 2, kv: Arc::new(kv) }
+    fn version() -> Version {
+        let numbers =
+            Numbers { kind: EventKind::Put, sub: 2, create_revision: 3, mod_revision: 9, version: 4, lease: -7 };
+        Version::new(numbers, b"key", b"value")
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! etcd's gRPC methods in front of the writer.
 
 mod absent;
+mod auth;
 mod authority;
 mod cluster;
 mod gate;

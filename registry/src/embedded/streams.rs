@@ -16,13 +16,16 @@ use crate::store::{Header, StoreError, WatchItem, WatchRequest};
 /// Deliveries that wait in a stream until its client reads them.
 pub(super) const STREAM_DEPTH: usize = 8;
 
+/// What is said of no watch in particular, or of all of a stream's.
+pub(super) const NO_WATCH: i64 = -1;
+
 /// Names a stream.
 pub(super) type StreamId = u64;
 
 /// What a watch stream carries to its client.
 #[derive(Debug)]
 pub(super) struct Delivery {
-    /// The client's name for the watch; -1 means all of the stream's.
+    /// The client's name for the watch, or [`NO_WATCH`].
     pub(super) watch: i64,
     pub(super) what: Delivered,
 }
@@ -30,6 +33,11 @@ pub(super) struct Delivery {
 #[derive(Debug)]
 pub(super) enum Delivered {
     Item(WatchItem),
+    /// The watch was not opened.
+    Refused {
+        header: Header,
+        why: &'static str,
+    },
     /// The watch ended: by request, or because of an error.
     Canceled {
         header: Header,
@@ -47,11 +55,14 @@ struct Stream {
     /// Answers to requests, which must not get lost when there is no room.
     answers: VecDeque<Delivery>,
     next_watch: i64,
+    /// The client asked how far its watches are before they were as far as the store.
+    progress_wanted: bool,
 }
 
 #[derive(Debug)]
 struct Watch {
-    watcher: WatcherId,
+    /// `None` once it has failed: its name stays taken until the client cancels it, as in etcd.
+    watcher: Option<WatcherId>,
     progress: bool,
     /// Nothing was sent since the last progress.
     idle: bool,
@@ -67,16 +78,23 @@ pub(super) struct Streams {
 
 impl Streams {
     pub(super) fn open(&mut self, id: StreamId, sender: mpsc::Sender<Delivery>, blocked: Arc<AtomicBool>) {
-        let stream = Stream { sender, blocked, watches: BTreeMap::new(), answers: VecDeque::new(), next_watch: 0 };
+        let stream = Stream {
+            sender,
+            blocked,
+            watches: BTreeMap::new(),
+            answers: VecDeque::new(),
+            next_watch: 0,
+            progress_wanted: false,
+        };
         self.streams.insert(id, stream);
     }
 
     /// Ends a stream with all of its watches.
     pub(super) fn close(&mut self, memory: &mut Memory, id: StreamId) {
         let Some(stream) = self.streams.remove(&id) else { return };
-        for watch in stream.watches.values() {
-            memory.cancel_watch(watch.watcher);
-            self.watchers.remove(&watch.watcher);
+        for watcher in stream.watches.values().filter_map(|watch| watch.watcher) {
+            memory.cancel_watch(watcher);
+            self.watchers.remove(&watcher);
         }
     }
 
@@ -84,19 +102,21 @@ impl Streams {
     pub(super) fn create(&mut self, memory: &mut Memory, id: StreamId, name: i64, request: WatchRequest) {
         let header = memory.header();
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        if name != 0 && stream.watches.contains_key(&name) {
-            let error = StoreError::new(
-                crate::store::ErrorKind::InvalidArgument,
-                "mvcc: duplicate watch ID provided on the WatchStream",
-            );
-            let what = Delivered::Canceled { header, error: Some(error) };
-            stream.answers.push_back(Delivery { watch: name, what });
+        let why = if request.is_empty() {
+            Some("mvcc: watcher range is empty")
+        } else if name != 0 && stream.watches.contains_key(&name) {
+            Some("mvcc: duplicate watch ID provided on the WatchStream")
+        } else {
+            None
+        };
+        if let Some(why) = why {
+            stream.answers.push_back(Delivery { watch: NO_WATCH, what: Delivered::Refused { header, why } });
             return self.deliver_stream(memory, id);
         }
         let name = if name == 0 { stream.free_name() } else { name };
         let progress = request.progress_notify;
         let (watcher, created) = memory.watch(request);
-        stream.watches.insert(name, Watch { watcher, progress, idle: true });
+        stream.watches.insert(name, Watch { watcher: Some(watcher), progress, idle: true });
         stream.answers.push_back(Delivery { watch: name, what: Delivered::Item(created) });
         self.watchers.insert(watcher, (id, name));
         self.deliver_stream(memory, id);
@@ -107,22 +127,20 @@ impl Streams {
         let header = memory.header();
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let Some(watch) = stream.watches.remove(&name) else { return };
-        memory.cancel_watch(watch.watcher);
-        self.watchers.remove(&watch.watcher);
+        if let Some(watcher) = watch.watcher {
+            memory.cancel_watch(watcher);
+            self.watchers.remove(&watcher);
+        }
         stream.answers.push_back(Delivery { watch: name, what: Delivered::Canceled { header, error: None } });
         self.deliver_stream(memory, id);
     }
 
     /// Tells a client how far all of its watches are, once they are as far as the store.
     pub(super) fn progress(&mut self, memory: &mut Memory, id: StreamId) {
-        self.deliver_stream(memory, id);
-        let header = memory.header();
-        if let Some(stream) = self.streams.get_mut(&id)
-            && stream.is_level(memory)
-        {
-            stream.answers.push_back(Delivery { watch: -1, what: Delivered::Item(WatchItem::Progress { header }) });
-            self.deliver_stream(memory, id);
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.progress_wanted = true;
         }
+        self.deliver_stream(memory, id);
     }
 
     /// Tells idle watchers that asked for it how far they are.
@@ -133,7 +151,7 @@ impl Streams {
             let Some(stream) = self.streams.get_mut(&id) else { continue };
             let level = stream.is_level(memory);
             for (name, watch) in &mut stream.watches {
-                if watch.progress && watch.idle && level {
+                if watch.progress && watch.idle && level && watch.watcher.is_some() {
                     let what = Delivered::Item(WatchItem::Progress { header });
                     stream.answers.push_back(Delivery { watch: *name, what });
                 }
@@ -162,24 +180,38 @@ impl Streams {
         for name in names {
             self.deliver_watch(memory, id, name);
         }
+        let header = memory.header();
+        if let Some(stream) = self.streams.get_mut(&id)
+            && stream.progress_wanted
+            && stream.is_level(memory)
+        {
+            stream.progress_wanted = false;
+            stream
+                .answers
+                .push_back(Delivery { watch: NO_WATCH, what: Delivered::Item(WatchItem::Progress { header }) });
+            // Where there is no room it goes with what the reader resumes.
+            stream.flush();
+        }
     }
 
     fn deliver_watch(&mut self, memory: &mut Memory, id: StreamId, name: i64) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        while let Some(watch) = stream.watches.get_mut(&name) {
+        while let Some(watch) = stream.watches.get_mut(&name)
+            && let Some(watcher) = watch.watcher
+        {
             // Answers go first: a watch's creation comes before its events.
             if !stream.answers.is_empty() {
                 return;
             }
             let sender = stream.sender.clone();
             let Some(permit) = reserve(&sender, &stream.blocked) else { return };
-            let Some(item) = memory.poll_watch(watch.watcher) else { return };
+            let Some(item) = memory.poll_watch(watcher) else { return };
             watch.idle = false;
             let what = match item {
                 Ok(item) => Delivered::Item(item),
                 Err(error) => {
-                    self.watchers.remove(&watch.watcher);
-                    stream.watches.remove(&name);
+                    self.watchers.remove(&watcher);
+                    watch.watcher = None;
                     Delivered::Canceled { header: memory.header(), error: Some(error) }
                 }
             };
@@ -203,7 +235,8 @@ impl Stream {
 
     /// Whether everything was sent that there is.
     fn is_level(&self, memory: &Memory) -> bool {
-        self.answers.is_empty() && self.watches.values().all(|watch| memory.is_level(watch.watcher))
+        self.answers.is_empty()
+            && self.watches.values().filter_map(|watch| watch.watcher).all(|watcher| memory.is_level(watcher))
     }
 
     fn free_name(&mut self) -> i64 {

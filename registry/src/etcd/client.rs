@@ -146,8 +146,7 @@ impl EtcdStore {
                 let request = PbLeaseLeasesRequest {};
                 let answer: PbLeaseLeasesResponse =
                     self.rpc.unary("/etcdserverpb.Lease/LeaseLeases", request, Retry::Safe).await?;
-                let mut ids: Vec<i64> = answer.leases.iter().map(|lease| lease.id).collect();
-                ids.sort_unstable();
+                let ids = answer.leases.iter().map(|lease| lease.id).collect();
                 (answer.header, ResponseBody::Leases(ids))
             }
             Request::Compact { revision, physical } => {

@@ -12,7 +12,7 @@ use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
-use tonic::{Request, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 use tonic_prost::prost::Message;
 
@@ -95,19 +95,12 @@ impl Rpc {
         Q: Message + Clone + 'static,
         A: Message + Default + 'static,
     {
-        self.ready()?;
-        let mut attempts = Attempts::new(self, retry);
-        loop {
-            let attempt = async {
-                let (mut grpc, request) = self.prepare(&attempts.member(), request.clone()).await?;
-                let method = PathAndQuery::from_static(method);
-                Ok(grpc.unary(request, method, ProstCodec::default()).await?.into_inner())
-            };
-            let outcome = timeout_at(attempts.deadline, attempt).await;
-            if let Some(result) = attempts.settle(outcome) {
-                return result;
-            }
-        }
+        let method = PathAndQuery::from_static(method);
+        let call = |mut grpc: Grpc<Channel>, request| {
+            let method = method.clone();
+            async move { grpc.unary(request, method, ProstCodec::default()).await.map(Response::into_inner) }
+        };
+        self.call(request, retry, call).await
     }
 
     /// Calls a method that answers with a stream.
@@ -116,13 +109,31 @@ impl Rpc {
         Q: Message + Clone + 'static,
         A: Message + Default + 'static,
     {
+        let method = PathAndQuery::from_static(method);
+        let call = |mut grpc: Grpc<Channel>, request| {
+            let method = method.clone();
+            async move { grpc.server_streaming(request, method, ProstCodec::default()).await.map(Response::into_inner) }
+        };
+        self.call(request, Retry::Safe, call).await
+    }
+
+    /// Makes a call, at one endpoint after the other.
+    async fn call<Q, A, F>(
+        &self,
+        request: Q,
+        retry: Retry,
+        call: impl Fn(Grpc<Channel>, Request<Q>) -> F,
+    ) -> Result<A, StoreError>
+    where
+        Q: Clone,
+        F: Future<Output = Result<A, Status>>,
+    {
         self.ready()?;
-        let mut attempts = Attempts::new(self, Retry::Safe);
+        let mut attempts = Attempts::new(self, retry);
         loop {
             let attempt = async {
-                let (mut grpc, request) = self.prepare(&attempts.member(), request.clone()).await?;
-                let method = PathAndQuery::from_static(method);
-                Ok(grpc.server_streaming(request, method, ProstCodec::default()).await?.into_inner())
+                let (grpc, request) = self.prepare(&attempts.member(), request.clone()).await?;
+                call(grpc, request).await
             };
             let outcome = timeout_at(attempts.deadline, attempt).await;
             if let Some(result) = attempts.settle(outcome) {

@@ -1,17 +1,17 @@
 //! The store's state and its one entry, [`Memory::apply`].
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::journal::{Change, Saved};
 use super::leases::{self, Leases};
 use super::mvcc::Mvcc;
+use super::version::Version;
 use super::watchers::{WatcherId, Watchers};
 use super::{check, read};
 use crate::step::Mono;
-use crate::store::{Header, KeyValue, Request, Response, ResponseBody, StoreError, WatchItem, WatchRequest};
+use crate::store::{Header, Request, Response, ResponseBody, StoreError, WatchItem, WatchRequest};
 
 /// Watchers that lag behind a compaction are waited for over this many revisions, then they fail.
 const LAG_REVISIONS: i64 = 10_000;
@@ -61,9 +61,8 @@ impl Memory {
     /// that follow from the seed.
     #[must_use]
     pub fn restore(now: Mono, saved: Saved, seed: u64) -> Self {
-        let versions = saved.versions.into_iter().map(Into::into);
         let mut memory = Self {
-            mvcc: Mvcc::restore(saved.revision, saved.compacted, versions),
+            mvcc: Mvcc::restore(saved.revision, saved.compacted, saved.versions.into_iter()),
             leases: Leases::new(seed),
             watchers: Watchers::default(),
             cluster_id: saved.cluster_id,
@@ -74,8 +73,8 @@ impl Memory {
             memory.leases.insert(now, id, ttl);
         }
         let everything = super::range::KeyRange::new(&Bytes::from_static(&[0]), &Bytes::from_static(&[0]));
-        for kv in memory.mvcc.scan(&everything, 0) {
-            memory.leases.move_key(&kv.key, 0, kv.lease);
+        for version in memory.mvcc.scan(&everything, 0) {
+            memory.leases.move_key(version.key(), 0, version.lease());
         }
         memory
     }
@@ -155,7 +154,7 @@ impl Memory {
                 ResponseBody::LeaseKeepAlive { id, ttl }
             }
             Request::LeaseTimeToLive { id, keys } => ResponseBody::LeaseTimeToLive(self.leases.status(now, id, keys)),
-            Request::Leases => ResponseBody::Leases(self.leases.ids().collect()),
+            Request::Leases => ResponseBody::Leases(self.leases.by_deadline().collect()),
             Request::Compact { revision, physical: _ } => {
                 self.compact(revision)?;
                 ResponseBody::Compact
@@ -208,9 +207,9 @@ impl Memory {
     }
 
     /// Deletes a key and takes it off its lease. Returns what was there.
-    pub(super) fn delete_key(&mut self, key: &Bytes) -> Option<Arc<KeyValue>> {
+    pub(super) fn delete_key(&mut self, key: &[u8]) -> Option<Version> {
         let previous = self.mvcc.delete(key)?;
-        self.leases.move_key(key, previous.lease, 0);
+        self.leases.move_key(key, previous.lease(), 0);
         Some(previous)
     }
 
@@ -218,7 +217,7 @@ impl Memory {
     pub(super) fn commit(&mut self) {
         let Some(changes) = self.mvcc.commit() else { return };
         if let Some(journal) = &mut self.journal {
-            journal.extend(changes.iter().map(|version| Change::Version(version.into())));
+            journal.extend(changes.iter().cloned().map(Change::Version));
         }
         self.watchers.notify(changes);
     }

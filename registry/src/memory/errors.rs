@@ -13,7 +13,7 @@ pub(super) fn future_revision() -> StoreError {
     StoreError::new(ErrorKind::FutureRevision, "etcdserver: mvcc: required revision is a future revision")
 }
 
-pub(super) fn lease_not_found() -> StoreError {
+pub(crate) fn lease_not_found() -> StoreError {
     StoreError::new(ErrorKind::LeaseNotFound, "etcdserver: requested lease not found")
 }
 
@@ -41,8 +41,11 @@ pub(super) fn empty_key() -> StoreError {
     StoreError::new(ErrorKind::InvalidArgument, "etcdserver: key is not provided")
 }
 
+/// What is said of a key that is to be kept as it is and is not there.
+pub(crate) const KEY_NOT_FOUND: &str = "etcdserver: key not found";
+
 pub(super) fn key_not_found() -> StoreError {
-    StoreError::new(ErrorKind::InvalidArgument, "etcdserver: key not found")
+    StoreError::new(ErrorKind::InvalidArgument, KEY_NOT_FOUND)
 }
 
 pub(super) fn value_provided() -> StoreError {

@@ -2,7 +2,6 @@
 
 use super::core::Memory;
 use super::errors;
-use super::saved::place;
 use crate::crc32::Crc32;
 use crate::snapshot;
 use crate::store::StoreError;
@@ -33,13 +32,13 @@ impl Memory {
             kept = self.read_at(compacted);
         }
         let versions = self.versions_in_order(|version| {
-            version.revision() <= revision && (version.revision() > compacted || kept.contains(&place(version)))
+            version.revision() <= revision && (version.revision() > compacted || kept.contains(&version.place()))
         });
         let mut crc = Crc32::castagnoli();
         crc.write(TABLE_NAME);
         for version in versions {
-            crc.write(&snapshot::name(version.revision(), version.sub, version.kind));
-            crc.write(&snapshot::encode(version.kind, &version.kv));
+            crc.write(&snapshot::name(version.revision(), version.sub(), version.kind()));
+            crc.write(&snapshot::encode(version));
         }
         Ok(crc.finish())
     }

@@ -1,15 +1,12 @@
 //! What a durable store has to write down, and what it hands back after a restart.
 
-use std::sync::Arc;
-
-use super::mvcc::Version;
-use crate::store::{EventKind, KeyValue};
+use super::version::Version;
 
 /// A change of the store's state, in the order in which it happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// A key was written or deleted.
-    Version(SavedVersion),
+    Version(Version),
     /// A lease was granted.
     Granted {
         /// Its id.
@@ -31,29 +28,6 @@ pub enum Change {
     },
 }
 
-/// One change of one key, as kept on disk.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SavedVersion {
-    /// Written or deleted.
-    pub kind: EventKind,
-    /// Its place within its revision.
-    pub sub: u32,
-    /// The key as written; of a deletion, key and mod revision alone.
-    pub kv: Arc<KeyValue>,
-}
-
-impl From<&Version> for SavedVersion {
-    fn from(version: &Version) -> Self {
-        Self { kind: version.kind, sub: version.sub, kv: Arc::clone(&version.kv) }
-    }
-}
-
-impl From<SavedVersion> for Version {
-    fn from(saved: SavedVersion) -> Self {
-        Self { kind: saved.kind, sub: saved.sub, kv: saved.kv }
-    }
-}
-
 /// A whole store as read back from disk.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Saved {
@@ -66,7 +40,7 @@ pub struct Saved {
     /// The last compaction; -1 for none.
     pub compacted: i64,
     /// All versions that were kept, by revision and place within it.
-    pub versions: Vec<SavedVersion>,
+    pub versions: Vec<Version>,
     /// Leases with their times to live.
     pub leases: Vec<(i64, i64)>,
 }

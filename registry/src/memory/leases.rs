@@ -80,6 +80,11 @@ impl Leases {
         self.leases.keys().copied()
     }
 
+    /// The leases as they run out, which is the order in which etcd lists them.
+    pub(super) fn by_deadline(&self) -> impl Iterator<Item = i64> {
+        self.by_deadline.iter().map(|(_, id)| *id)
+    }
+
     /// Leases with their times to live.
     pub(super) fn granted(&self) -> impl Iterator<Item = (i64, i64)> {
         self.leases.iter().map(|(id, lease)| (*id, lease.ttl))
@@ -99,7 +104,7 @@ impl Leases {
     }
 
     /// Moves a key from one lease to another; 0 is none.
-    pub(super) fn move_key(&mut self, key: &Bytes, from: i64, to: i64) {
+    pub(super) fn move_key(&mut self, key: &[u8], from: i64, to: i64) {
         if from == to {
             return;
         }
@@ -107,7 +112,7 @@ impl Leases {
             lease.keys.remove(key);
         }
         if let Some(lease) = self.leases.get_mut(&to) {
-            lease.keys.insert(key.clone());
+            lease.keys.insert(Bytes::copy_from_slice(key));
         }
     }
 

@@ -1,17 +1,17 @@
 //! Answers ranges.
 
 use std::cmp::Ordering;
-use std::sync::Arc;
 
 use super::mvcc::Mvcc;
 use super::range::KeyRange;
+use super::version::{Numbers, Version};
 use crate::store::{KeyValue, RangeRequest, RangeResponse, SortOrder, SortTarget, StoreError};
 
 /// Answers a range with all of its options.
 pub(super) fn range(mvcc: &Mvcc, request: &RangeRequest) -> Result<RangeResponse, StoreError> {
     mvcc.check_revision(request.revision)?;
     let range = KeyRange::new(&request.key, &request.range_end);
-    let found: Vec<&Arc<KeyValue>> = mvcc.scan(&range, request.revision).collect();
+    let found: Vec<&Version> = mvcc.scan(&range, request.revision).collect();
     let count = i64::try_from(found.len()).unwrap_or(i64::MAX);
     if request.count_only {
         return Ok(RangeResponse { kvs: Vec::new(), more: false, count });
@@ -20,11 +20,11 @@ pub(super) fn range(mvcc: &Mvcc, request: &RangeRequest) -> Result<RangeResponse
     let mut found = select(request, found, limit);
     sort(request, &mut found);
     let more = found.len() > limit;
-    let kvs = found.into_iter().take(limit).map(|kv| answer(kv, request.keys_only)).collect();
+    let kvs = found.into_iter().take(limit).map(|version| answer(version, request.keys_only)).collect();
     Ok(RangeResponse { kvs, more, count })
 }
 
-fn select<'a>(request: &RangeRequest, found: Vec<&'a Arc<KeyValue>>, limit: usize) -> Vec<&'a Arc<KeyValue>> {
+fn select<'a>(request: &RangeRequest, found: Vec<&'a Version>, limit: usize) -> Vec<&'a Version> {
     let bounded = |value: i64, min: i64, max: i64| (min == 0 || value >= min) && (max == 0 || value <= max);
     let bounds =
         [request.min_mod_revision, request.max_mod_revision, request.min_create_revision, request.max_create_revision];
@@ -34,20 +34,21 @@ fn select<'a>(request: &RangeRequest, found: Vec<&'a Arc<KeyValue>>, limit: usiz
     }
     found
         .into_iter()
-        .filter(|kv| {
-            bounded(kv.mod_revision, request.min_mod_revision, request.max_mod_revision)
-                && bounded(kv.create_revision, request.min_create_revision, request.max_create_revision)
+        .filter(|version| {
+            let Numbers { mod_revision, create_revision, .. } = version.numbers();
+            bounded(mod_revision, request.min_mod_revision, request.max_mod_revision)
+                && bounded(create_revision, request.min_create_revision, request.max_create_revision)
         })
         .collect()
 }
 
-fn sort(request: &RangeRequest, found: &mut [&Arc<KeyValue>]) {
-    let by_target = |a: &&Arc<KeyValue>, b: &&Arc<KeyValue>| match request.sort_target {
-        SortTarget::Key => a.key.cmp(&b.key),
-        SortTarget::Version => a.version.cmp(&b.version),
-        SortTarget::Create => a.create_revision.cmp(&b.create_revision),
-        SortTarget::Mod => a.mod_revision.cmp(&b.mod_revision),
-        SortTarget::Value => a.value.cmp(&b.value),
+fn sort(request: &RangeRequest, found: &mut [&Version]) {
+    let by_target = |a: &&Version, b: &&Version| match request.sort_target {
+        SortTarget::Key => a.key().cmp(b.key()),
+        SortTarget::Version => a.numbers().version.cmp(&b.numbers().version),
+        SortTarget::Create => a.numbers().create_revision.cmp(&b.numbers().create_revision),
+        SortTarget::Mod => a.revision().cmp(&b.revision()),
+        SortTarget::Value => a.value().cmp(b.value()),
     };
     match (request.sort_order, request.sort_target) {
         (SortOrder::None, SortTarget::Key) => {}
@@ -56,8 +57,8 @@ fn sort(request: &RangeRequest, found: &mut [&Arc<KeyValue>]) {
     }
 }
 
-fn answer(kv: &Arc<KeyValue>, keys_only: bool) -> KeyValue {
-    let mut kv = KeyValue::clone(kv);
+fn answer(version: &Version, keys_only: bool) -> KeyValue {
+    let mut kv = version.key_value();
     if keys_only {
         kv.value = bytes::Bytes::new();
     }

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use super::core::Memory;
 use super::journal::Saved;
-use super::mvcc::Version;
-use crate::store::EventKind;
+use super::version::Version;
 
 impl Memory {
     /// All that a copy of this store has to hold: what a read at any revision that can still be read wants, and the
@@ -15,14 +14,14 @@ impl Memory {
         let compacted = self.mvcc.compacted();
         let kept = self.read_at(compacted);
         let versions =
-            self.versions_in_order(|version| version.revision() > compacted || kept.contains(&place(version)));
+            self.versions_in_order(|version| version.revision() > compacted || kept.contains(&version.place()));
         let header = self.header();
         Saved {
             cluster_id: header.cluster_id,
             member_id: header.member_id,
             revision: header.revision,
             compacted,
-            versions: versions.into_iter().map(Into::into).collect(),
+            versions: versions.into_iter().cloned().collect(),
             leases: self.leases.granted().collect(),
         }
     }
@@ -30,23 +29,17 @@ impl Memory {
     /// Versions by revision and place within it.
     pub(super) fn versions_in_order(&self, wanted: impl Fn(&Version) -> bool) -> Vec<&Version> {
         let mut versions: Vec<&Version> = self.mvcc.versions().filter(|version| wanted(version)).collect();
-        versions.sort_unstable_by_key(|version| place(version));
+        versions.sort_unstable_by_key(|version| version.place());
         versions
     }
 
     /// Where the versions stand that a read of everything at a revision gives.
     pub(super) fn read_at(&self, revision: i64) -> BTreeSet<(i64, u32)> {
         let mut kept = BTreeSet::new();
-        for versions in self.mvcc.histories() {
-            let after = versions.partition_point(|version| version.revision() <= revision);
-            kept.extend(versions[..after].last().filter(|v| v.kind == EventKind::Put).map(place));
-        }
+        let there = self.mvcc.histories().filter_map(|history| history.at(revision)?.live());
+        kept.extend(there.map(Version::place));
         kept
     }
-}
-
-pub(super) fn place(version: &Version) -> (i64, u32) {
-    (version.revision(), version.sub)
 }
 
 impl Saved {
@@ -59,7 +52,7 @@ impl Saved {
         // Each revision after the last compaction changed something, the first one aside.
         let mut expected = self.compacted.max(1) + 1;
         for version in &self.versions {
-            let revision = version.kv.mod_revision;
+            let revision = version.revision();
             if revision > expected {
                 return Err(format!("revision {expected} is missing"));
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{Change, Memory, Saved, SavedVersion, WatcherId};
+use super::{Change, Memory, Saved, Version, WatcherId};
 use crate::store::{
     DeleteRequest, ErrorKind, Event, LeaseStatus, Operation, PutRequest, RangeRequest, RangeResponse, Request,
     ResponseBody, StoreError, TxnRequest, WatchItem, WatchRequest,
@@ -166,7 +166,7 @@ fn a_long_history_comes_in_parts() {
 /// What a disk would hold.
 #[derive(Default)]
 struct Journal {
-    versions: BTreeMap<(i64, u32), SavedVersion>,
+    versions: BTreeMap<(i64, u32), Version>,
     leases: BTreeMap<i64, i64>,
     compacted: i64,
 }
@@ -176,7 +176,7 @@ impl Journal {
         for change in changes {
             match change {
                 Change::Version(version) => {
-                    let replaced = self.versions.insert((version.kv.mod_revision, version.sub), version);
+                    let replaced = self.versions.insert(version.place(), version);
                     assert_eq!(replaced, None, "each place is written once");
                 }
                 Change::Granted { id, ttl } => assert_eq!(self.leases.insert(id, ttl), None),

@@ -1,11 +1,14 @@
 //! Carries out transactions, in etcd's order: all compares first, then every check, then the operations.
 
+use bytes::Bytes;
+
 use super::core::Memory;
 use super::range::KeyRange;
+use super::version::Version;
 use super::{errors, read};
 use crate::store::{
-    Compare, CompareOp, CompareTarget, DeleteRequest, DeleteResponse, KeyValue, Operation, OperationResponse,
-    PutRequest, PutResponse, StoreError, TxnRequest, TxnResponse,
+    Compare, CompareOp, CompareTarget, DeleteRequest, DeleteResponse, Operation, OperationResponse, PutRequest,
+    PutResponse, StoreError, TxnRequest, TxnResponse,
 };
 
 /// Which branch is taken, and the same for the transactions within it, in order.
@@ -42,9 +45,10 @@ impl Memory {
         let mut found = self.mvcc.scan(&range, 0).peekable();
         if found.peek().is_none() {
             // An absent key has no value that could be compared.
-            return !matches!(compare.target, CompareTarget::Value(_)) && compares(compare, &KeyValue::default());
+            return !matches!(compare.target, CompareTarget::Value(_))
+                && compares(compare, &Version::deletion(0, 0, &[]));
         }
-        found.all(|kv| compares(compare, kv))
+        found.all(|version| compares(compare, version))
     }
 
     fn check_puts(&self, request: &TxnRequest, path: &Path) -> Result<(), StoreError> {
@@ -108,26 +112,26 @@ impl Memory {
         let (mut value, mut lease) = (request.value.clone(), request.lease);
         if let Some(current) = self.mvcc.get(&request.key) {
             if request.ignore_value {
-                value = current.value.clone();
+                value = Bytes::copy_from_slice(current.value());
             }
             if request.ignore_lease {
-                lease = current.lease;
+                lease = current.lease();
             }
         }
         let previous = self.mvcc.put(&request.key, &value, lease);
-        self.leases.move_key(&request.key, previous.as_ref().map_or(0, |kv| kv.lease), lease);
-        PutResponse { prev_kv: previous.filter(|_| request.prev_kv).map(|kv| kv.as_ref().clone()) }
+        self.leases.move_key(&request.key, previous.as_ref().map_or(0, Version::lease), lease);
+        PutResponse { prev_kv: previous.filter(|_| request.prev_kv).map(|previous| previous.key_value()) }
     }
 
     fn delete(&mut self, request: &DeleteRequest) -> DeleteResponse {
         let range = KeyRange::new(&request.key, &request.range_end);
-        let keys: Vec<_> = self.mvcc.scan(&range, 0).map(|kv| kv.key.clone()).collect();
+        let keys: Vec<_> = self.mvcc.scan(&range, 0).map(|version| Box::<[u8]>::from(version.key())).collect();
         let mut response = DeleteResponse::default();
         for key in keys {
             let Some(previous) = self.delete_key(&key) else { continue };
             response.deleted += 1;
             if request.prev_kv {
-                response.prev_kvs.push(previous.as_ref().clone());
+                response.prev_kvs.push(previous.key_value());
             }
         }
         response
@@ -141,13 +145,14 @@ fn inner_txns(operations: &[Operation]) -> impl Iterator<Item = &TxnRequest> {
     })
 }
 
-fn compares(compare: &Compare, kv: &KeyValue) -> bool {
+fn compares(compare: &Compare, there: &Version) -> bool {
+    let numbers = there.numbers();
     let ordering = match &compare.target {
-        CompareTarget::Version(v) => kv.version.cmp(v),
-        CompareTarget::Create(v) => kv.create_revision.cmp(v),
-        CompareTarget::Mod(v) => kv.mod_revision.cmp(v),
-        CompareTarget::Value(v) => kv.value.cmp(v),
-        CompareTarget::Lease(v) => kv.lease.cmp(v),
+        CompareTarget::Version(v) => numbers.version.cmp(v),
+        CompareTarget::Create(v) => numbers.create_revision.cmp(v),
+        CompareTarget::Mod(v) => numbers.mod_revision.cmp(v),
+        CompareTarget::Value(v) => there.value().cmp(v),
+        CompareTarget::Lease(v) => numbers.lease.cmp(v),
     };
     match compare.op {
         CompareOp::Equal => ordering.is_eq(),

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use super::errors;
-use super::mvcc::{Mvcc, Version};
+use super::mvcc::Mvcc;
 use super::range::KeyRange;
+use super::version::Version;
 use crate::store::{Event, EventFilter, EventKind, StoreError, WatchRequest};
 
 /// Names a watcher of one [`super::Memory`].
@@ -78,7 +79,7 @@ impl Watchers {
     /// Tells those who wait for one of these changes.
     pub(super) fn notify(&mut self, changes: &[Version]) {
         for change in changes {
-            let exact = self.by_key.get(&change.kv.key).into_iter().flatten();
+            let exact = self.by_key.get(change.key()).into_iter().flatten();
             for id in exact.chain(&self.ranges) {
                 let Some(watcher) = self.watchers.get_mut(id) else { continue };
                 if watcher.unread.is_none() && watcher.wants(change) {
@@ -132,7 +133,7 @@ impl Watchers {
                 break;
             }
             for change in changes.iter().filter(|change| watcher.wants(change)) {
-                size += change.kv.key.len() + change.kv.value.len();
+                size += change.key().len() + change.value().len();
                 events.push(watcher.event(mvcc, change));
             }
         }
@@ -146,21 +147,21 @@ impl Watchers {
 
 impl Watcher {
     fn wants(&self, change: &Version) -> bool {
-        let filtered = self.filters.contains(&match change.kind {
+        let filtered = self.filters.contains(&match change.kind() {
             EventKind::Put => EventFilter::NoPut,
             EventKind::Delete => EventFilter::NoDelete,
         });
-        !filtered && change.revision() >= self.from && self.range.contains(&change.kv.key)
+        !filtered && change.revision() >= self.from && self.range.contains(change.key())
     }
 
     fn event(&self, mvcc: &Mvcc, change: &Version) -> Event {
         let before = change.revision() - 1;
         // A key deleted and made anew in one revision has nothing before it, as etcd sees it.
-        let created = change.kind == EventKind::Put && change.kv.version == 1;
+        let created = change.kind() == EventKind::Put && change.numbers().version == 1;
         let prev_kv = (self.prev_kv && !created && before >= mvcc.compacted())
-            .then(|| mvcc.get_at(&change.kv.key, before))
+            .then(|| mvcc.get_at(change.key(), before))
             .flatten()
-            .map(|kv| kv.as_ref().clone());
-        Event { kind: change.kind, kv: change.kv.as_ref().clone(), prev_kv }
+            .map(Version::key_value);
+        Event { kind: change.kind(), kv: change.key_value(), prev_kv }
     }
 }

@@ -39,9 +39,9 @@ pub fn load<S: Source + ?Sized>(source: &S) -> Result<Loaded, SnapshotError> {
     let mut saved = Saved { revision: 1, compacted: -1, ..Saved::default() };
     let there = bolt.bucket("key", &mut |pair| {
         let version = row::decode(pair.key, pair.value).map_err(|why| damaged(pair.offset, why))?;
-        saved.revision = saved.revision.max(version.kv.mod_revision);
+        saved.revision = saved.revision.max(version.revision());
         // etcd has no empty key, and writes one where a restore moved its revision on.
-        if !version.kv.key.is_empty() {
+        if !version.key().is_empty() {
             saved.versions.push(version);
         }
         Ok(())

@@ -1,12 +1,10 @@
 //! Rows of etcd's tables.
 
-use std::sync::Arc;
-
 use etcd_client::proto::{PbKeyValue, PbLeaseGrantRequest};
 use tonic_prost::prost::Message;
 
-use crate::memory::SavedVersion;
-use crate::store::{EventKind, KeyValue};
+use crate::memory::{Numbers, Version};
+use crate::store::EventKind;
 
 /// A revision as etcd writes it: the revision, a line, and the place within it.
 pub(super) const REVISION_BYTES: usize = 17;
@@ -26,15 +24,16 @@ pub(crate) fn name(revision: i64, sub: u32, kind: EventKind) -> Vec<u8> {
 }
 
 /// A version in that table: `mvccpb.KeyValue`; of a deletion, the key alone.
-pub(crate) fn encode(kind: EventKind, kv: &KeyValue) -> Vec<u8> {
-    let mut row = Vec::with_capacity(kv.key.len() + kv.value.len() + 64);
-    bytes_field(&mut row, 1, &kv.key);
-    if kind == EventKind::Put {
-        number_field(&mut row, 2, kv.create_revision);
-        number_field(&mut row, 3, kv.mod_revision);
-        number_field(&mut row, 4, kv.version);
-        bytes_field(&mut row, 5, &kv.value);
-        number_field(&mut row, 6, kv.lease);
+pub(crate) fn encode(version: &Version) -> Vec<u8> {
+    let (key, value, numbers) = (version.key(), version.value(), version.numbers());
+    let mut row = Vec::with_capacity(key.len() + value.len() + 64);
+    bytes_field(&mut row, 1, key);
+    if numbers.kind == EventKind::Put {
+        number_field(&mut row, 2, numbers.create_revision);
+        number_field(&mut row, 3, numbers.mod_revision);
+        number_field(&mut row, 4, numbers.version);
+        bytes_field(&mut row, 5, value);
+        number_field(&mut row, 6, numbers.lease);
     }
     row
 }
@@ -59,27 +58,22 @@ pub(super) fn decode_revision(bytes: &[u8]) -> Option<(i64, u32)> {
 }
 
 /// The version in a row, or what is wrong with it.
-pub(super) fn decode(name: &[u8], row: &[u8]) -> Result<SavedVersion, String> {
+pub(super) fn decode(name: &[u8], row: &[u8]) -> Result<Version, String> {
     let (revision, kind) = match name.strip_suffix(&[TOMBSTONE]) {
         Some(revision) if name.len() > REVISION_BYTES => (revision, EventKind::Delete),
         _ => (name, EventKind::Put),
     };
     let (revision, sub) = decode_revision(revision).ok_or("a version's name is no revision")?;
     let row = PbKeyValue::decode(row).map_err(|error| format!("a version of revision {revision}: {error}"))?;
-    let mut kv = KeyValue::from(row);
-    match kind {
-        EventKind::Delete => kv = KeyValue { key: kv.key, mod_revision: revision, ..KeyValue::default() },
-        EventKind::Put => {
-            let numbers = kv.mod_revision == revision && (1..=revision).contains(&kv.create_revision) && kv.version > 0;
-            if !numbers {
-                return Err(format!(
-                    "a version of revision {revision} says that it is of revision {}",
-                    kv.mod_revision
-                ));
-            }
-        }
+    if kind == EventKind::Delete {
+        return Ok(Version::deletion(revision, sub, &row.key));
     }
-    Ok(SavedVersion { kind, sub, kv: Arc::new(kv) })
+    let PbKeyValue { create_revision, mod_revision, version, lease, .. } = row;
+    if mod_revision != revision || !(1..=revision).contains(&create_revision) || version < 1 {
+        return Err(format!("a version of revision {revision} says that it is of revision {mod_revision}"));
+    }
+    let numbers = Numbers { kind, sub, create_revision, mod_revision, version, lease };
+    Ok(Version::new(numbers, &row.key, &row.value))
 }
 
 /// Id and time to live of a lease, or what is wrong with it.

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::bolt::{Pages, Pairs};
 use super::row;
-use crate::memory::{Saved, SavedVersion};
+use crate::memory::{Saved, Version};
 
 /// Parts of the file are this long, as etcd's are.
 const PART_BYTES: usize = 32 * 1024;
@@ -93,7 +93,7 @@ impl Iterator for SnapshotFile {
 }
 
 /// The table of versions.
-struct Versions(Vec<SavedVersion>);
+struct Versions(Vec<Version>);
 
 impl Pairs for Versions {
     fn len(&self) -> usize {
@@ -101,7 +101,7 @@ impl Pairs for Versions {
     }
 
     fn pair(&self, index: usize) -> (Vec<u8>, Vec<u8>) {
-        let SavedVersion { kind, sub, kv } = &self.0[index];
-        (row::name(kv.mod_revision, *sub, *kind), row::encode(*kind, kv))
+        let version = &self.0[index];
+        (row::name(version.revision(), version.sub(), version.kind()), row::encode(version))
     }
 }

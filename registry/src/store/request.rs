@@ -289,6 +289,12 @@ impl WatchRequest {
     pub fn key(key: impl Into<Bytes>, start_revision: i64) -> Self {
         Self { key: key.into(), start_revision, ..Self::default() }
     }
+
+    /// Whether there is no key that it could be about.
+    pub(crate) fn is_empty(&self) -> bool {
+        let key: &[u8] = if self.key.is_empty() { &[0] } else { &self.key };
+        !matches!(&self.range_end[..], [] | [0]) && *key >= self.range_end[..]
+    }
 }
 
 /// Events that a watch leaves out.

@@ -66,7 +66,7 @@ pub enum ResponseBody {
     },
     /// Of a question for a lease.
     LeaseTimeToLive(LeaseStatus),
-    /// All leases, by id.
+    /// All leases, as they run out.
     Leases(Vec<i64>),
     /// Of a compaction.
     Compact,
@@ -174,4 +174,23 @@ pub struct Event {
     pub kv: KeyValue,
     /// The key as it was, if asked for and there was one.
     pub prev_kv: Option<KeyValue>,
+}
+
+impl TxnResponse {
+    /// Whether it made a revision.
+    pub(crate) fn changes(&self) -> bool {
+        self.responses.iter().any(OperationResponse::changes)
+    }
+}
+
+impl OperationResponse {
+    /// Whether it changed anything.
+    pub(crate) fn changes(&self) -> bool {
+        match self {
+            Self::Range(_) => false,
+            Self::Put(_) => true,
+            Self::Delete(delete) => delete.deleted > 0,
+            Self::Txn(txn) => txn.changes(),
+        }
+    }
 }

@@ -131,18 +131,36 @@ impl From<PbTxnResponse> for TxnResponse {
 }
 
 pub(crate) fn txn_response(header: PbResponseHeader, response: TxnResponse) -> PbTxnResponse {
-    // Within a transaction etcd fills in the revision alone.
-    let inner = PbResponseHeader { revision: header.revision, ..PbResponseHeader::default() };
+    let before = header.revision - i64::from(response.changes());
+    PbTxnResponse { header: Some(header), ..inner_txn(&mut Within { before, changed: false }, response) }
+}
+
+/// How far a transaction is, which the answers within it tell: etcd fills in that revision there, and no more.
+struct Within {
+    before: i64,
+    changed: bool,
+}
+
+impl Within {
+    fn header(&self) -> PbResponseHeader {
+        PbResponseHeader { revision: self.before + i64::from(self.changed), ..PbResponseHeader::default() }
+    }
+}
+
+fn inner_txn(within: &mut Within, response: TxnResponse) -> PbTxnResponse {
     let responses = response.responses.into_iter().map(|op| {
+        within.changed |= !matches!(op, OperationResponse::Txn(_)) && op.changes();
         let response = match op {
-            OperationResponse::Range(r) => PbTxnOpResponse::ResponseRange(range_response(inner, r)),
-            OperationResponse::Put(r) => PbTxnOpResponse::ResponsePut(put_response(inner, r)),
-            OperationResponse::Delete(r) => PbTxnOpResponse::ResponseDeleteRange(delete_response(inner, r)),
-            OperationResponse::Txn(r) => PbTxnOpResponse::ResponseTxn(txn_response(inner, r)),
+            OperationResponse::Range(r) => PbTxnOpResponse::ResponseRange(range_response(within.header(), r)),
+            OperationResponse::Put(r) => PbTxnOpResponse::ResponsePut(put_response(within.header(), r)),
+            OperationResponse::Delete(r) => PbTxnOpResponse::ResponseDeleteRange(delete_response(within.header(), r)),
+            OperationResponse::Txn(r) => PbTxnOpResponse::ResponseTxn(inner_txn(within, r)),
         };
         PbResponseOp { response: Some(response) }
     });
-    PbTxnResponse { header: Some(header), succeeded: response.succeeded, responses: responses.collect() }
+    let responses = responses.collect();
+    // Of a transaction within a transaction the header is empty.
+    PbTxnResponse { header: Some(PbResponseHeader::default()), succeeded: response.succeeded, responses }
 }
 
 impl From<PbLeaseTimeToLiveResponse> for LeaseStatus {

@@ -86,7 +86,35 @@ async fn a_changed_value_is_refused() {
     }
     fs::write(&file, &bytes).expect("a changed file");
     let error = open_error(dir.path());
-    assert!(matches!(error, EmbeddedError::Damaged { .. }), "{error}");
+    let EmbeddedError::Damaged { at: Some(at), .. } = &error else { panic!("{error}") };
+    let row = &bytes[usize::try_from(*at).expect("a place in the file")..][..400];
+    assert!(row.windows(needle.len()).any(|window| window == b"Can be found in the file"), "{error} names its place");
+    let text = error.to_string();
+    assert!(text.contains(&format!("registry.redb is damaged at byte {at} (row 0 of revision ")), "{text}");
+    assert!(text.contains("its checksum is wrong") && text.contains("fleetd registry restore --replace"), "{text}");
+}
+
+/// A page of zeroes, as a drive that forgot it gives back.
+#[tokio::test]
+async fn a_lost_page_is_refused_with_its_place() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = filled(dir.path()).await;
+    let whole = fs::read(&file).expect("the file");
+    let mut refused = 0;
+    for page in (4096..whole.len()).step_by(16 * 4096) {
+        let mut bytes = whole.clone();
+        bytes[page..page + 4096].fill(0);
+        fs::write(&file, &bytes).expect("a changed file");
+        match Embedded::open(dir.path(), EmbeddedConfig::default()) {
+            // The page was free, or lies behind all that is kept.
+            Ok(registry) => registry.close().await,
+            Err(error) => {
+                refused += 1;
+                assert!(error.to_string().contains(&format!("{} is damaged at byte ", file.display())), "{error}");
+            }
+        }
+    }
+    assert!(refused > 0, "some page is not free");
 }
 
 #[tokio::test]

@@ -187,7 +187,7 @@ async fn a_snapshot_is_of_one_moment_while_writes_go_on() {
         let parts: Vec<_> = connect(&endpoint).snapshot().await.expect("a snapshot").collect().await;
         let bytes: Vec<u8> = parts.into_iter().flat_map(|part| part.expect("a part")).collect();
         let saved = load(&bytes[..]).expect("it is whole").saved;
-        let last: Vec<_> = saved.versions.iter().filter(|v| v.kv.mod_revision == saved.revision).collect();
+        let last: Vec<_> = saved.versions.iter().filter(|v| v.revision() == saved.revision).collect();
         assert!(last.is_empty() || last.len() == 2, "no transaction is half there");
         revisions.push(saved.revision);
     }

@@ -1,5 +1,6 @@
 //! A registry that is served beyond its machine: who joins it, who is turned away, and what a machine may do there.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use fleet_registry::{Key, Layout};
 use fleet_units::MachineId;
 use futures::StreamExt;
 
-use crate::harness::{LIMIT, within};
+use crate::harness::{LIMIT, until, within};
 
 const LONG: Duration = Duration::from_secs(90 * 24 * 3600);
 
@@ -146,7 +147,8 @@ async fn machines_join_with_a_token_and_others_hear_why_they_may_not() {
     denied(enter(&token, "thief", &directory("thief")).await, "used up, the last time by machine m1");
     let short = TokenRequest { ttl: Duration::ZERO, uses: 1 };
     let old = registry.authority.make_token(&registry.address(), short).expect("a token").invitation;
-    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let made = seconds();
+    until("its time is over by the clock", || async { seconds() > made }).await;
     denied(enter(&old, "m2", &directory("m2")).await, "was good until");
     let misled = Invitation { address: registry.address(), ..elsewhere.invite() };
     denied(enter(&misled, "m2", &directory("m2")).await, "somebody stands in between");
@@ -258,6 +260,11 @@ async fn a_wrong_clock_is_named() {
     assert!(error.message.contains("not valid yet") && error.message.contains("clocks is wrong"), "{error}");
 }
 
+/// Seconds by the clock.
+fn seconds() -> u64 {
+    std::time::SystemTime::UNIX_EPOCH.elapsed().expect("a time after 1970").as_secs()
+}
+
 /// A cluster that stands for months would fall apart on the day when certificates run out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn certificates_are_renewed_while_everything_runs() {
@@ -279,17 +286,17 @@ async fn certificates_are_renewed_while_everything_runs() {
     // Until both ends' first certificates have run out; nothing that runs notices.
     let directory = registry.dir.path().join("m1");
     let current = || Papers::load(&directory).expect("papers").expect("papers").not_after();
-    let start = std::time::Instant::now();
-    let mut written = 0;
-    while start.elapsed() < Duration::from_secs(7) {
+    let written = Cell::new(0);
+    until("the first certificates have run out by the clock", || async {
         write(&store, &Key::Machine(machine("m1"))).await.expect("a write is never refused");
         within("a keep-alive", store.call(Request::LeaseKeepAlive { id: lease })).await.expect("nor is a keep-alive");
-        written += 1;
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+        written.set(written.get() + 1);
+        seconds() > first
+    })
+    .await;
     assert!(current() > first + 3, "{} after {first}", current());
     let mut seen = 0;
-    while seen < written {
+    while seen < written.get() {
         match within("an event", watch.next()).await {
             Some(Ok(WatchItem::Events { events, .. })) => seen += events.len(),
             other => panic!("the watch was dropped: {other:?}"),

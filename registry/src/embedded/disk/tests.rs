@@ -10,8 +10,9 @@ use std::time::Duration;
 use redb::Builder;
 
 use self::power::{Drive, Random};
+use super::place::LastRead;
 use super::{CACHE_BYTES, Disk, fill, load};
-use crate::memory::{Change, Memory, Saved, SavedVersion};
+use crate::memory::{Change, Memory, Saved, Version};
 use crate::store::{DeleteRequest, Operation, PutRequest, Request, TxnRequest};
 
 const COMMITS: usize = 40;
@@ -19,7 +20,7 @@ const COMMITS: usize = 40;
 /// What the file has to hold.
 #[derive(Debug, Clone, PartialEq, Default)]
 struct Content {
-    versions: BTreeMap<(i64, u32), SavedVersion>,
+    versions: BTreeMap<(i64, u32), Version>,
     leases: BTreeMap<i64, i64>,
     revision: i64,
     compacted: i64,
@@ -31,7 +32,7 @@ impl Content {
         for change in changes.iter().cloned() {
             match change {
                 Change::Version(version) => {
-                    self.versions.insert((version.kv.mod_revision, version.sub), version);
+                    self.versions.insert(version.place(), version);
                 }
                 Change::Granted { id, ttl } => {
                     self.leases.insert(id, ttl);
@@ -51,7 +52,7 @@ impl Content {
 impl From<Saved> for Content {
     fn from(saved: Saved) -> Self {
         Self {
-            versions: saved.versions.into_iter().map(|v| ((v.kv.mod_revision, v.sub), v)).collect(),
+            versions: saved.versions.into_iter().map(|v| (v.place(), v)).collect(),
             leases: saved.leases.into_iter().collect(),
             revision: saved.revision,
             compacted: saved.compacted,
@@ -112,7 +113,7 @@ fn run(seed: u64, lies: bool) -> Result<usize, String> {
         let after = drive.after_power_loss(cut, &mut random);
         let database = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(after);
         let database = database.map_err(|e| format!("seed {seed}, write {cut}: it does not open: {e}"))?;
-        let found = load(&database, Path::new("registry.redb"));
+        let found = load(&database, Path::new("registry.redb"), &LastRead::default());
         let found = Content::from(found.map_err(|e| format!("seed {seed}, write {cut}: {e}"))?);
         let allowed = commits[acknowledged..].iter().take(2);
         if !allowed.map(|(_, content)| content).any(|content| *content == found) {

@@ -4,17 +4,12 @@ use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::task::{Context, Poll};
 
-use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::codegen::http::{Request, Response};
 use tonic::server::NamedService;
 
 use super::unsupported;
-
-/// Users, roles, and permissions.
-#[derive(Debug, Clone)]
-pub(super) struct Auth;
 
 /// Locks held by the server; etcdctl's `lock` uses it, fleet does not.
 #[derive(Debug, Clone)]
@@ -24,10 +19,6 @@ pub(super) struct Lock;
 #[derive(Debug, Clone)]
 pub(super) struct Election;
 
-impl NamedService for Auth {
-    const NAME: &'static str = "etcdserverpb.Auth";
-}
-
 impl NamedService for Lock {
     const NAME: &'static str = "v3lockpb.Lock";
 }
@@ -36,37 +27,8 @@ impl NamedService for Election {
     const NAME: &'static str = "v3electionpb.Election";
 }
 
-/// What is said to a caller of a method.
-trait Absent {
-    fn answer(path: &str) -> Status;
-}
-
-impl Absent for Auth {
-    fn answer(path: &str) -> Status {
-        // etcd's own words: clients that were given a password go on without one.
-        match path.rsplit('/').next() {
-            Some("Authenticate" | "AuthDisable") => {
-                Status::failed_precondition("etcdserver: authentication is not enabled")
-            }
-            _ => unsupported("authentication"),
-        }
-    }
-}
-
-impl Absent for Lock {
-    fn answer(_: &str) -> Status {
-        unsupported("the lock service")
-    }
-}
-
-impl Absent for Election {
-    fn answer(_: &str) -> Status {
-        unsupported("the election service")
-    }
-}
-
 macro_rules! answer_with_status {
-    ($($service:ident),+) => {$(
+    ($($service:ident: $what:literal),+) => {$(
         impl Service<Request<Body>> for $service {
             type Response = Response<Body>;
             type Error = Infallible;
@@ -76,11 +38,11 @@ macro_rules! answer_with_status {
                 Poll::Ready(Ok(()))
             }
 
-            fn call(&mut self, request: Request<Body>) -> Self::Future {
-                ready(Ok($service::answer(request.uri().path()).into_http()))
+            fn call(&mut self, _: Request<Body>) -> Self::Future {
+                ready(Ok(unsupported($what).into_http()))
             }
         }
     )+};
 }
 
-answer_with_status!(Auth, Lock, Election);
+answer_with_status!(Lock: "the lock service", Election: "the election service");

@@ -1,10 +1,12 @@
 //! Connections of Go's clients, with an authority that HTTP/2 allows.
 //!
 //! For some calls (`etcdctl endpoint status` and `hashkv`, `defrag`) etcd's Go client gives the whole endpoint as the
-//! `:authority` of its requests: `http://127.0.0.1:2379`. No authority has a scheme, and the HTTP/2 library here ends
-//! such a stream with a protocol error before anybody is asked. A connection passes through here first, and
-//! `http://HOST` becomes `httpB--HOST`: nobody reads the authority, and of the same length in both encodings it leaves
-//! frames and the compression's table as the client believes them to be.
+//! `:authority` of its requests, `http://127.0.0.1:2379`; over a unix socket it is the socket's path. No authority has a
+//! slash, and the HTTP/2 library here ends such a stream with a protocol error before anybody is asked. A connection
+//! passes through here first, and other signs stand for slashes and colons: nobody reads the authority, and of the same
+//! length in both encodings they leave frames and the compression's table as the client believes them to be.
+
+mod huffman;
 
 use std::io;
 use std::pin::Pin;
@@ -24,14 +26,6 @@ const PRIORITY: u8 = 0x20;
 const MAX_FRAME_BYTES: usize = 16 * 1024;
 /// `:authority` in the compression's static table.
 const AUTHORITY: usize = 1;
-
-/// `http://` and `httpB--`, in the compression's Huffman code; a bit of the last sign is in the byte that follows,
-/// and is zero in both.
-const WITH_SCHEME: [u8; 5] = [0x9d, 0x29, 0xae, 0xe3, 0x0c];
-const WITHOUT_SCHEME: [u8; 5] = [0x9d, 0x29, 0xae, 0xea, 0xcb];
-/// The same, not compressed.
-const PLAIN_WITH_SCHEME: &[u8] = b"http://";
-const PLAIN_WITHOUT_SCHEME: &[u8] = b"httpB--";
 
 /// A client's connection.
 #[derive(Debug)]
@@ -165,7 +159,7 @@ impl Frames {
     }
 }
 
-/// Takes the scheme out of the authority of a request, if it has one.
+/// Takes slashes out of the authority of a request, if it has any.
 fn mend(flags: u8, frame: &mut [u8]) {
     let mut at = usize::from(flags & PADDED != 0) + if flags & PRIORITY == 0 { 0 } else { 5 };
     while let Some(first) = frame.get(at).copied() {
@@ -186,17 +180,23 @@ fn mend(flags: u8, frame: &mut [u8]) {
         }
         let Some((huffman, start, end)) = string(frame, at) else { return };
         if name == AUTHORITY {
-            take_scheme(huffman, &mut frame[start..end]);
+            take_slashes(huffman, &mut frame[start..end]);
         }
         at = end;
     }
 }
 
-fn take_scheme(huffman: bool, value: &mut [u8]) {
-    if huffman && value.starts_with(&WITH_SCHEME) && value.get(WITH_SCHEME.len()).is_some_and(|next| *next < 0x80) {
-        value[..WITHOUT_SCHEME.len()].copy_from_slice(&WITHOUT_SCHEME);
-    } else if !huffman && value.starts_with(PLAIN_WITH_SCHEME) {
-        value[..PLAIN_WITHOUT_SCHEME.len()].copy_from_slice(PLAIN_WITHOUT_SCHEME);
+fn take_slashes(huffman: bool, value: &mut [u8]) {
+    if huffman {
+        huffman::take_slashes(value);
+    } else if value.contains(&b'/') {
+        for sign in value {
+            *sign = match *sign {
+                b'/' => b'-',
+                b':' => b'B',
+                other => other,
+            };
+        }
     }
 }
 
@@ -235,13 +235,13 @@ mod tests {
         let mut block = vec![0x83, 0x86, 0x45, 0x02, b'/', b'x', 0x41, huffman | authority.len() as u8];
         block.extend(authority);
         block.extend([0x00, 0x01, b'k', 0x07]);
-        block.extend(PLAIN_WITH_SCHEME);
+        block.extend(b"http://");
         let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
         bytes.extend([0, 0, 0, 4, 0, 0, 0, 0, 0]);
         bytes.extend([0, 0, block.len() as u8, HEADERS, 4, 0, 0, 0, 1]);
         bytes.extend(block);
         bytes.extend([0, 0, 7, 0, 1, 0, 0, 0, 1]);
-        bytes.extend(PLAIN_WITH_SCHEME);
+        bytes.extend(b"http://");
         bytes
     }
 
@@ -254,14 +254,15 @@ mod tests {
     }
 
     #[test]
-    fn a_scheme_is_taken_out_however_the_bytes_come() {
-        // `http://1` and `httpB--1`: a one is 00001, and ones fill the last byte.
-        let huffman = |start: [u8; 5]| [start.as_slice(), &[0b0000_0111]].concat();
+    fn slashes_are_taken_out_however_the_bytes_come() {
         for part in [1, 2, 7, 30, 1000] {
-            let got = passed(&sent(b"http://127.0.0.1:2379", 0), part);
-            assert_eq!(got, sent(b"httpB--127.0.0.1:2379", 0), "in parts of {part}");
-            let got = passed(&sent(&huffman(WITH_SCHEME), 0x80), part);
-            assert_eq!(got, sent(&huffman(WITHOUT_SCHEME), 0x80), "in parts of {part}");
+            for (with, without) in [("http://127.0.0.1:2379", "httpB--127.0.0.1B2379"), ("/run/a.sock", "-run-a.sock")]
+            {
+                let got = passed(&sent(with.as_bytes(), 0), part);
+                assert_eq!(got, sent(without.as_bytes(), 0), "in parts of {part}");
+            }
+            let got = passed(&sent(&huffman::tests::PATH, 0x80), part);
+            assert_eq!(got, sent(&huffman::tests::WITHOUT_SLASHES, 0x80), "in parts of {part}");
         }
     }
 

@@ -14,6 +14,7 @@ use tonic::{Request, Response, Status};
 
 use super::gate::machine_of;
 use super::{Service, mismatched, refuse, unsupported};
+use crate::memory::{KEY_NOT_FOUND, lease_not_found};
 use crate::store::{self, Operation, OperationResponse, ResponseBody, TxnRequest};
 use crate::wire;
 
@@ -41,6 +42,14 @@ impl Service {
         let response = txn.responses.pop().ok_or_else(|| Status::internal("an operation has no outcome"))?;
         Ok((header, response))
     }
+
+    /// Refuses what is about a lease that there is not.
+    async fn lease(&self, id: i64) -> Result<(), Status> {
+        match self.call(store::Request::LeaseTimeToLive { id, keys: false }).await? {
+            (_, ResponseBody::LeaseTimeToLive(lease)) if lease.ttl < 0 => Err(refuse(lease_not_found())),
+            _ => Ok(()),
+        }
+    }
 }
 
 fn other(response: &OperationResponse) -> Status {
@@ -65,7 +74,17 @@ impl PbKvService for Service {
 
     async fn put(&self, request: Request<PbPutRequest>) -> Result<Response<PbPutResponse>, Status> {
         let machine = machine_of(request.extensions()).cloned();
-        match self.operation(machine.as_ref(), Operation::Put(request.into_inner().into())).await? {
+        let put: store::PutRequest = request.into_inner().into();
+        let lease = put.lease;
+        let outcome = match self.operation(machine.as_ref(), Operation::Put(put)).await {
+            // Outside of a transaction etcd looks for the lease before it looks for the key.
+            Err(status) if status.message() == KEY_NOT_FOUND && lease != 0 => {
+                self.lease(lease).await?;
+                return Err(status);
+            }
+            outcome => outcome?,
+        };
+        match outcome {
             (header, OperationResponse::Put(put)) => Ok(Response::new(wire::put_response(header, put))),
             (_, response) => Err(other(&response)),
         }

@@ -18,7 +18,8 @@ use tonic::transport::server::{Router, TcpIncoming};
 use tower::layer::util::{Identity, Stack};
 
 use super::Service;
-use super::absent::{Auth, Election, Lock};
+use super::absent::{Election, Lock};
+use super::auth::Auth;
 use super::authority::Mended;
 use super::gate::GateLayer;
 use super::lease_owners::LeaseOwners;
@@ -156,7 +157,7 @@ impl Embedded {
             .add_service(PbLeaseServer::new(service.clone()))
             .add_service(PbMaintenanceServer::new(service.clone()))
             .add_service(PbClusterServer::new(service))
-            .add_service(Auth)
+            .add_service(Auth { registry: self.clone() })
             .add_service(Lock)
             .add_service(Election)
     }

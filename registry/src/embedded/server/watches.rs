@@ -19,9 +19,6 @@ use crate::wire;
 /// A message of a watch that takes fragments stays below this, unless a single event is larger.
 const FRAGMENT_BYTES: usize = 1536 * 1024;
 
-/// What a progress request is answered for: the stream as a whole.
-const NO_WATCH: i64 = -1;
-
 #[async_trait]
 impl PbWatchService for Service {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<PbWatchResponse, Status>> + Send>>;
@@ -143,17 +140,31 @@ impl Session {
                 self.outgoing.push_back(PbWatchResponse { events: last, ..message(header) });
             }
             Delivered::Item(WatchItem::Progress { header }) => self.outgoing.push_back(message(header)),
+            Delivered::Refused { header, why } => {
+                self.creating.pop_front();
+                let cancel_reason = why.to_owned();
+                self.outgoing.push_back(PbWatchResponse {
+                    created: true,
+                    canceled: true,
+                    cancel_reason,
+                    ..message(header)
+                });
+            }
             Delivered::Canceled { header, error } => {
                 self.fragmented.remove(&watch);
-                let (compact_revision, cancel_reason) = match error {
-                    Some(error) => (error.compact_revision, error.message),
-                    None => (0, String::new()),
+                let response = match error {
+                    // Nothing else is said, as by etcd.
+                    Some(error) if error.compact_revision > 0 => PbWatchResponse {
+                        canceled: true,
+                        compact_revision: error.compact_revision,
+                        ..message(Header { revision: 0, ..header })
+                    },
+                    Some(error) => PbWatchResponse { canceled: true, cancel_reason: error.message, ..message(header) },
+                    None => PbWatchResponse { canceled: true, ..message(header) },
                 };
-                let response = PbWatchResponse { canceled: true, compact_revision, cancel_reason, ..message(header) };
                 self.outgoing.push_back(response);
             }
         }
-        debug_assert!(watch >= NO_WATCH, "etcd names watches from 0 on");
     }
 }
 

@@ -50,7 +50,7 @@ impl History {
     /// Takes note of a commit.
     pub(in crate::embedded) fn note(&mut self, now: Mono, revision: i64, changes: &[Change]) {
         let size = |change: &Change| match change {
-            Change::Version(version) => version.kv.key.len() + version.kv.value.len(),
+            Change::Version(version) => version.key().len() + version.value().len(),
             _ => 0,
         };
         self.written += changes.iter().map(size).sum::<usize>() as u64;
