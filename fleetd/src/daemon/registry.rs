@@ -178,6 +178,7 @@ pub fn run_registry(arguments: &RegistryArguments) -> anyhow::Result<()> {
             embedded: true,
             listen: arguments.listen.clone(),
             directory: arguments.directory.clone(),
+            quota: EmbeddedConfig::default().quota_bytes,
             insecure: arguments.insecure,
             join: None,
         };

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use fleet_registry::embedded::EmbeddedConfig;
+use fleet_registry::embedded::{EmbeddedConfig, Listen};
 
 use crate::durability::Served;
 use crate::harness::Etcd;
@@ -48,6 +48,7 @@ const CALLS: &[&[&str]] = &[
     &["alarm", "list"],
     &["alarm", "disarm"],
     &["move-leader", "1234"],
+    &["auth", "disable"],
 ];
 
 /// etcd 3.5 still has the hash of the very revision that it was compacted at; 3.4 and we have not.
@@ -100,6 +101,24 @@ async fn etcdctl_takes_it_for_etcd() {
         let fields = [&ours, &etcd.endpoint].map(|endpoint| etcdctl(endpoint, &call).split(", ").count());
         assert!(fields[0] > 1 && fields[0] == fields[1], "etcdctl {call:?}: {}", etcdctl(&ours, &call));
     }
+    served.close().await;
+}
+
+/// A registry of one's own, in a socket that nobody else reaches: etcd's tool gives its path where a host belongs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn etcdctl_finds_it_at_a_unix_socket() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let served = Served::open(&dir.path().join("data"), EmbeddedConfig::default()).await;
+    let address = Listen::Unix(dir.path().join("registry.sock"));
+    let server = served.registry.serve(&address).await.expect("a socket");
+    let endpoint = address.to_string();
+    assert_eq!(etcdctl(&endpoint, &["put", "a", "1"]), "exit status: 0\nOK");
+    assert_eq!(etcdctl(&endpoint, &["get", "a"]), "exit status: 0\na\n1");
+    for call in [["endpoint", "status"].as_slice(), &["endpoint", "hashkv"], &["defrag"], &["auth", "disable"]] {
+        let said = etcdctl(&endpoint, call);
+        assert!(said.starts_with("exit status: 0"), "{call:?}: {said}");
+    }
+    server.stop().await;
     served.close().await;
 }
 
