@@ -83,9 +83,8 @@ fn shown(kv: &KeyValue) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use fleet_registry::embedded::{Embedded, EmbeddedConfig};
+    use fleet_registry::memory::{Numbers, Version};
     use fleet_registry::store::{Operation, PutRequest, TxnRequest};
 
     use super::*;
@@ -105,11 +104,13 @@ mod tests {
         until_it_answers(&store).await.unwrap();
         assert_eq!(compare(&store, &saved).await.unwrap(), saved.versions.len());
         let mut other = saved.clone();
-        Arc::make_mut(&mut other.versions[7].kv).create_revision -= 1;
+        let version = &mut other.versions[7];
+        let numbers = Numbers { create_revision: version.numbers().create_revision - 1, ..version.numbers() };
+        *version = Version::new(numbers, version.key(), version.value());
         assert!(compare(&store, &other).await.unwrap_err().to_string().contains("key/7\" is not what it was"));
         let mut more = saved;
-        let mut version = more.versions[7].clone();
-        Arc::make_mut(&mut version.kv).key = "zzz".into();
+        let version = &more.versions[7];
+        let version = Version::new(version.numbers(), b"zzz", version.value());
         more.versions.push(version);
         assert!(compare(&store, &more).await.unwrap_err().to_string().contains("zzz\" is missing"));
         registry.close().await;
