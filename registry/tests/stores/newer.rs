@@ -4,10 +4,10 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
-/// The tests that a real etcd takes part in.
-const WITH_ETCD: [&str; 8] = [
+/// The tests that a real etcd takes part in, save the random steps (`side_by_side`): those are told as 3.4 tells them, and
+/// 3.5 reckons hashes otherwise and reports a watch's progress at other times.
+const WITH_ETCD: [&str; 7] = [
     "conformance::etcd::",
-    "side_by_side::",
     "failover::passwords_and_tokens",
     "failover::an_idle_watch",
     "failover::certificates",
