@@ -239,7 +239,8 @@ impl Leader {
             self.build(ground, wishes);
         }
         self.pass_fences(ground);
-        self.decide(ground, wishes);
+        let mut told = Vec::new();
+        self.decide(ground, &mut told);
         let Some(cluster) = &mut self.cluster else { return };
         let plans = cluster.take_plan().into_iter();
         // What cannot be read is left alone.
@@ -248,6 +249,8 @@ impl Leader {
         let writes = plans.into_iter().filter_map(|plan| self.plan_write(ground, plan)).collect();
         self.writer.enqueue(writes);
         self.send(ground, wishes);
+        // People are told while the registry is at work.
+        wishes.append(&mut told);
         self.write_notes(ground, wishes);
         if self.writer.is_busy() {
             // What can wait does, until the schedules are written.
@@ -295,14 +298,14 @@ impl Leader {
     }
 
     /// The write that makes the registry say what is planned; none if it does already.
-    fn plan_write(&mut self, ground: Ground<'_>, plan: MachinePlan) -> Option<Write> {
+    fn plan_write(&mut self, ground: Ground<'_>, mut plan: MachinePlan) -> Option<Write> {
         let stored = self.stored.get(&plan.id);
         let (replaces, old) = stored.map_or((0, None), |stored| (stored.revision, Some(&*stored.record)));
         let machine = ground.view.machines.get(&plan.id);
         let seen = machine.map_or(0, |machine| machine.value.schedule_seen);
         let acknowledged = ground.view.applied.get(&plan.id).map_or(0, |applied| applied.value.generation);
         let written = old.map_or(0, |old| old.generation);
-        let units = knowledge::units(ground.view, &plan, old);
+        let units = knowledge::units(ground.view, &mut plan, old);
         let same = replaces > 0 && old.is_some_and(|old| old.units == units);
         let news = plan.leaving.values().any(Option::is_none) || self.ask_again.remove(&plan.id);
         if same && !news && seen <= written {

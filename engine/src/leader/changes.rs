@@ -107,8 +107,8 @@ impl Leader {
         if self.cluster.is_none() {
             return;
         }
-        let mut under_way = self.writer.in_flight.values_mut().flat_map(|batch| &mut batch.writes);
-        match under_way.find(|write| write.machine == *id && write.record == found.value) {
+        let mut under_way = self.writer.in_flight.values_mut().filter_map(|batch| batch.write_of(id));
+        match under_way.find(|write| write.record == found.value) {
             Some(write) => write.record = Arc::clone(&found.value),
             None => self.start_over(format!("the schedule of {} was written by another", id.short()), wishes),
         }

@@ -133,9 +133,14 @@ pub(super) fn launched(schedule: Option<&ScheduleRecord>) -> impl Iterator<Item 
 }
 
 /// What the machine is to run, with what must not get lost on the way: units of which nobody can read what is wanted stay
-/// as they are, and what a newer version said about an assignment is kept while it stays the same.
-pub(super) fn units(view: &View, plan: &MachinePlan, last: Option<&ScheduleRecord>) -> BTreeMap<UnitName, Assignment> {
-    let mut units = plan.units.clone();
+/// as they are, and what a newer version said about an assignment is kept while it stays the same. The plan's units are
+/// taken out of it.
+pub(super) fn units(
+    view: &View,
+    plan: &mut MachinePlan,
+    last: Option<&ScheduleRecord>,
+) -> BTreeMap<UnitName, Assignment> {
+    let mut units = std::mem::take(&mut plan.units);
     for (name, given) in &mut units {
         let same = |old: &&Assignment| (old.uid, &old.content) == (given.uid, &given.content);
         if let Some(old) = last.and_then(|last| last.units.get(name)).filter(same) {

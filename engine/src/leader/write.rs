@@ -14,10 +14,7 @@ use fleet_registry::store::{Compare, Operation, PutRequest, RangeRequest, TxnReq
 use fleet_registry::{Key, Layout};
 use fleet_units::MachineId;
 
-/// Schedules a transaction: each needs a compare and perhaps another for a lost machine, and etcd takes 128 of them.
-const MAX_SCHEDULES: usize = 63;
-
-/// etcd takes 128 compares.
+/// etcd takes 128 compares: the leader's, one a schedule, and one a lost machine.
 const MAX_COMPARES: usize = 128;
 
 /// Bytes of schedules in a transaction; etcd takes 1.5 MiB.
@@ -31,8 +28,6 @@ const MAX_IN_FLIGHT: usize = 16;
 pub(crate) struct Write {
     pub(crate) machine: MachineId,
     pub(crate) record: Arc<ScheduleRecord>,
-    /// The same, as it is written.
-    pub(crate) value: Bytes,
     /// Mod revision of the value that it replaces; 0 where there is none.
     pub(crate) replaces: i64,
     /// Machines that must be absent for it.
@@ -44,8 +39,7 @@ pub(crate) struct Write {
 impl Write {
     /// A schedule that is to stand in the place of what has this mod revision.
     pub(crate) fn new(machine: MachineId, record: ScheduleRecord, replaces: i64) -> Self {
-        let value = record.encode();
-        Self { machine, record: Arc::new(record), value, replaces, absent: BTreeSet::new(), takes_from_lost: false }
+        Self { machine, record: Arc::new(record), replaces, absent: BTreeSet::new(), takes_from_lost: false }
     }
 }
 
@@ -61,18 +55,22 @@ impl Batch {
     fn takes(&self, write: &Write) -> bool {
         let absent = self.absent.union(&write.absent).count();
         self.writes.is_empty()
-            || (self.writes.len() < MAX_SCHEDULES
-                && 1 + self.writes.len() + 1 + absent <= MAX_COMPARES
-                && self.bytes + write.value.len() <= MAX_BYTES)
+            || (1 + self.writes.len() + 1 + absent <= MAX_COMPARES && self.bytes + bytes(&write.record) <= MAX_BYTES)
     }
 
     fn push(&mut self, write: Write) {
-        self.bytes += write.value.len();
+        self.bytes += bytes(&write.record);
         self.absent.extend(write.absent.iter().cloned());
         self.writes.push(write);
     }
 
-    /// The transaction. When it fails, it answers what stands in its way: the leader's key, then each schedule's, then
+    /// The write of a machine's schedule.
+    pub(crate) fn write_of(&mut self, machine: &MachineId) -> Option<&mut Write> {
+        let at = self.writes.binary_search_by(|write| write.machine.cmp(machine)).ok()?;
+        self.writes.get_mut(at)
+    }
+
+    /// The transaction. Schedules are encoded here, while those of others are on their way. When it fails, it answers what stands in its way: the leader's key, then each schedule's, then
     /// each machine's, without their values.
     pub(crate) fn request(&self, layout: &Layout, fence: i64) -> TxnRequest {
         let leader = layout.encode(&Key::Leader);
@@ -88,7 +86,7 @@ impl Batch {
         for write in &self.writes {
             let key = layout.encode(&Key::Schedule(write.machine.clone()));
             txn.compare.push(Compare::modified_at(key.clone(), write.replaces));
-            txn.success.push(Operation::Put(PutRequest::new(key.clone(), write.value.clone())));
+            txn.success.push(Operation::Put(PutRequest::new(key.clone(), write.record.encode())));
             txn.failure.push(look(key));
         }
         for machine in &self.absent {
@@ -153,7 +151,23 @@ impl Writer {
     }
 }
 
-fn batches(writes: Vec<Write>) -> VecDeque<Batch> {
+/// As many bytes as a schedule takes at most once it is encoded.
+fn bytes(record: &ScheduleRecord) -> usize {
+    /// What is said of a unit beside its name and its text, and of a schedule beside its units.
+    const REST: usize = 160;
+    let is_plain = record.extra.is_empty() && record.units.values().all(|given| given.extra.is_empty());
+    if !is_plain {
+        return record.encode().len();
+    }
+    // What is no letter may take two bytes.
+    let units = record.units.iter().map(|(name, given)| 2 * name.as_str().len() + given.content.0.len() + REST);
+    let leaving = record.leaving.keys().map(|name| 2 * name.as_str().len() + REST);
+    REST + units.sum::<usize>() + leaving.sum::<usize>()
+}
+
+/// Writes in the order of their machines, in as few batches as will do.
+fn batches(mut writes: Vec<Write>) -> VecDeque<Batch> {
+    writes.sort_by(|a, b| a.machine.cmp(&b.machine));
     let mut batches = VecDeque::new();
     let mut batch = Batch::default();
     for write in writes {
