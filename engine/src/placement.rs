@@ -33,6 +33,7 @@ mod rejection;
 mod remedy;
 mod replaces;
 mod resources;
+mod room;
 mod slots;
 mod small;
 mod spread;

@@ -15,7 +15,7 @@ use super::machine::Machines;
 use super::marks::Marks;
 use super::order::Orders;
 use super::patterns::Patterns;
-use super::preempt::Claims;
+use super::preempt::{Claims, Vain};
 use super::slots::{GroupIx, MachineIx, Slots, UnitIx};
 use super::small::Small;
 use super::spread::Group;
@@ -45,6 +45,8 @@ pub struct Cluster {
     pub(super) starts_dirty: BTreeSet<UnitIx>,
     /// Machines that are kept for units which displaced others there.
     pub(super) claims: Claims,
+    /// For what no room could be made.
+    pub(super) vain: Vain,
     /// How many units have which priority.
     pub(super) priorities: BTreeMap<i32, usize>,
     /// Units that people want launched since what was planned last.

@@ -174,6 +174,13 @@ impl Cluster {
 
     /// Counts a unit's patterns in or out on a machine.
     pub(super) fn count(&mut self, unit: UnitIx, machine: MachineIx, up: bool) {
+        self.count_here(unit, machine, up);
+        self.machines[machine].below = None;
+        self.count_value_of(unit, machine, up);
+    }
+
+    /// The same for nobody but the machine itself.
+    pub(super) fn count_here(&mut self, unit: UnitIx, machine: MachineIx, up: bool) {
         let entry = &self.units[unit];
         let here = &mut self.machines[machine];
         let change = if up { Counts::count_up } else { Counts::count_down };

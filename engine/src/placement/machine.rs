@@ -6,6 +6,7 @@ use fleet_units::MachineId;
 
 use super::facts::MachineFacts;
 use super::resources::Amount;
+use super::room::Below;
 use super::slots::{GroupIx, KeyIx, MachineIx, PatternIx, Slots, UnitIx, ValueIx};
 use super::spread::Here;
 use super::values::MachineValues;
@@ -79,6 +80,8 @@ pub(super) struct Machine {
     pub(super) stopping: Amount,
     /// What is listed of each group, in order.
     pub(super) groups: Vec<(GroupIx, Here)>,
+    /// What its units use by priority; none where that was not asked for since one came or left.
+    pub(super) below: Option<Box<[Below]>>,
 }
 
 impl Machine {
@@ -94,6 +97,7 @@ impl Machine {
             used: Amount::default(),
             stopping: Amount::default(),
             groups: Vec::new(),
+            below: None,
         }
     }
 

@@ -204,9 +204,10 @@ impl Cluster {
         let adopts = || Some((self.find_finder(members)?, Choice::RunsThere));
         let found = returns.or_else(adopts).or_else(|| self.find_machine(members));
         let Some((machine, why)) = found.or_else(|| self.find_room(members)) else {
-            if members.iter().any(|unit| self.may_displace(*unit)) {
-                let outcome = self.nowhere(members);
-                self.conclude_all(members, &outcome);
+            if members.iter().any(|unit| self.may_displace(*unit))
+                && let Some(on) = self.awaited(members)
+            {
+                self.conclude_all(members, &Outcome::Waiting { on });
                 return self.claim(members);
             }
             self.pending.extend(members);
@@ -240,6 +241,7 @@ impl Cluster {
             let said = last.as_ref().and_then(|last| self.said_of(last, &members));
             let outcome = said.unwrap_or_else(|| self.nowhere(&members));
             self.conclude_all(&members, &outcome);
+            self.claim(&members);
             last = Some(Homeless { members, outcome });
         }
     }
@@ -261,7 +263,7 @@ impl Cluster {
             held.any(|at| !self.machines[*at].facts.has_lost(&entry.name)) || self.doubtful(*unit).is_some()
         };
         let may = members.iter().any(|unit| self.may_displace(*unit)) && !members.iter().any(is_somewhere);
-        if !may || !matches!(self.nowhere(members), Outcome::Unplaceable { .. }) {
+        if !may || self.awaited(members).is_some() {
             return None;
         }
         let machine = self.make_room(members)?;
@@ -337,30 +339,30 @@ impl Cluster {
         (rejection, by_one.then(|| self.units[unit].name.clone()))
     }
 
-    /// What becomes of units that no machine can take: they wait if that will pass by itself.
-    pub(super) fn nowhere(&self, members: &[UnitIx]) -> Outcome {
-        let mut answers = Vec::new();
-        for (machine, entry) in self.machines.iter() {
-            let Some((rejection, unit)) = self.rejection_of(members, machine) else { continue };
+    /// What these wait for where a machine can take them once something has stopped there, or once it has caught up.
+    fn awaited(&self, members: &[UnitIx]) -> Option<Blocker> {
+        let changes = self.machines.iter().filter(|(_, entry)| !entry.leaving.is_empty() || entry.facts.catching_up);
+        changes.into_iter().find_map(|(at, entry)| {
             let machine = || entry.facts.id.clone();
-            let on = match rejection {
+            match self.rejection_of(members, at)?.0 {
                 Rejection::StillStopping { unit } if entry.facts.is_open() => {
-                    Blocker::StillStopping { machine: machine(), unit }
+                    Some(Blocker::StillStopping { machine: machine(), unit })
                 }
                 Rejection::StillUsed { unit } if entry.facts.is_open() => {
-                    Blocker::StillUsed { machine: machine(), unit }
+                    Some(Blocker::StillUsed { machine: machine(), unit })
                 }
-                Rejection::CatchingUp => Blocker::CatchingUp { machine: machine() },
-                rejection => {
-                    if entry.facts.presence == Presence::Present {
-                        answers.push(self.answer(members, rejection, unit));
-                    }
-                    continue;
-                }
-            };
+                Rejection::CatchingUp => Some(Blocker::CatchingUp { machine: machine() }),
+                _ => None,
+            }
+        })
+    }
+
+    /// What becomes of units that no machine can take: they wait if that will pass by itself.
+    pub(super) fn nowhere(&self, members: &[UnitIx]) -> Outcome {
+        if let Some(on) = self.awaited(members) {
             return Outcome::Waiting { on };
         }
-        Outcome::Unplaceable { rejections: self.told_of(members, Rejections::count(answers)) }
+        Outcome::Unplaceable { rejections: self.rejections(members) }
     }
 
     /// A machine other than this one where one of these may still run.

@@ -12,8 +12,21 @@ use fleet_units::UnitName;
 use super::cluster::Cluster;
 use super::decision::Departure;
 use super::rejection::Rejection;
+use super::room::Least;
 use super::slots::{MachineIx, UnitIx};
 use super::unit::Unit;
+
+/// Kinds of units of which it is remembered that no room could be made for them.
+const MAX_VAIN: usize = 8;
+
+/// For what no room could be made.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Vain {
+    /// Of [`Cluster::frees`], when this was found out.
+    frees: u64,
+    /// Some of each kind.
+    kinds: Vec<Vec<UnitIx>>,
+}
 
 /// Machines that are kept for units which displaced others there: for whom, and how they rank.
 pub(super) type Claims = BTreeMap<MachineIx, BTreeMap<UnitIx, i32>>;
@@ -35,35 +48,60 @@ impl Cluster {
     pub(super) fn make_room(&mut self, members: &[UnitIx]) -> Option<MachineIx> {
         let rank = self.rank(members)?;
         let lowest = *self.priorities.keys().next().filter(|lowest| **lowest < rank)?;
+        if self.is_in_vain(members) {
+            return None;
+        }
+        let asked = self.asked(members);
         let machines: Vec<MachineIx> = self.machines.iter().map(|(machine, _)| machine).collect();
         let awaited = self.awaited_by(members);
-        let found = self.trial(|cluster| {
-            let mut best: Option<(usize, i32, MachineIx, Vec<UnitIx>)> = None;
-            for machine in machines {
-                let Some(leaving) = cluster.in_the_way(members, machine, rank, &awaited) else { continue };
-                let highest = leaving.iter().map(|&unit| cluster.units[unit].priority()).max().unwrap_or(rank);
-                // Machines come in the order of their ids: the first of those that are alike stays.
-                if best.as_ref().is_none_or(|(count, top, ..)| (leaving.len(), highest) < (*count, *top)) {
-                    let is_least = leaving.len() <= 1 && highest == lowest;
-                    best = Some((leaving.len(), highest, machine, leaving));
-                    if is_least {
-                        break;
-                    }
+        let mut best: Option<(Least, MachineIx, Vec<UnitIx>)> = None;
+        for machine in machines {
+            let Some(least) = self.least_to_leave(asked, machine, rank) else { continue };
+            // Machines come in the order of their ids: the first of those that are alike stays.
+            if best.as_ref().is_some_and(|(best, ..)| *best <= least) {
+                continue;
+            }
+            let Some(leaving) = self.in_the_way(members, machine, rank, &awaited) else { continue };
+            let highest = leaving.iter().map(|&unit| self.units[unit].priority()).max().unwrap_or(rank);
+            let needs = Least { units: leaving.len(), priority: highest };
+            if best.as_ref().is_none_or(|(best, ..)| needs < *best) {
+                best = Some((needs, machine, leaving));
+                if needs <= (Least { units: 1, priority: lowest }) {
+                    break;
                 }
             }
-            best
-        });
-        let (_, _, machine, leaving) = found?;
+        }
+        let Some((_, machine, leaving)) = best else {
+            // What it is to be started after may not be displaced, which is another's for another unit.
+            if awaited.is_empty() && self.are_fresh(members) {
+                self.was_in_vain(members);
+            }
+            return None;
+        };
         self.displace(members, machine, &leaving);
         Some(machine)
+    }
+
+    /// Whether no room could be made for units of this kind, and nothing has left a machine since.
+    fn is_in_vain(&mut self, members: &[UnitIx]) -> bool {
+        if self.vain.frees != self.frees {
+            self.vain = Vain { frees: self.frees, kinds: Vec::new() };
+        }
+        self.are_fresh(members) && self.vain.kinds.iter().any(|kind| self.are_of_one_kind(kind, members))
+    }
+
+    fn was_in_vain(&mut self, members: &[UnitIx]) {
+        if self.vain.kinds.len() == MAX_VAIN {
+            self.vain.kinds.remove(0);
+        }
+        self.vain.kinds.push(members.to_vec());
     }
 
     /// The same on one machine, where their peers are.
     pub(super) fn make_room_at(&mut self, members: &[UnitIx], machine: MachineIx) -> bool {
         let Some(rank) = self.rank(members) else { return false };
         let awaited = self.awaited_by(members);
-        let leaving = self.trial(|cluster| cluster.in_the_way(members, machine, rank, &awaited));
-        let Some(leaving) = leaving else { return false };
+        let Some(leaving) = self.in_the_way(members, machine, rank, &awaited) else { return false };
         self.displace(members, machine, &leaving);
         true
     }
@@ -93,26 +131,7 @@ impl Cluster {
         }
         let mut lower: Vec<UnitIx> = self.machines[machine].units.iter().copied().collect();
         lower.retain(|unit| !members.contains(unit) && self.may_be_displaced(*unit, machine, rank, awaited));
-        // The last to be put back, if there is no room for all, are the lowest and the youngest.
-        let lower = self.in_order(lower);
-        for &unit in &lower {
-            self.unlist(unit, machine);
-        }
-        let mut leaving = BTreeSet::new();
-        if self.rejection_of(members, machine).is_none() {
-            for &unit in &lower {
-                self.list(unit, machine);
-                if self.rejection_of(members, machine).is_some() {
-                    self.unlist(unit, machine);
-                    leaving.insert(unit);
-                }
-            }
-            for &unit in &leaving {
-                self.list(unit, machine);
-            }
-        } else {
-            lower.iter().for_each(|&unit| self.list(unit, machine));
-        }
+        let mut leaving: BTreeSet<UnitIx> = self.fewest_to_leave(members, machine, lower).into_iter().collect();
         // With a unit leave those that must be with it.
         let with: Vec<UnitIx> = leaving.iter().flat_map(|&unit| self.followers_at(unit, machine)).collect();
         leaving.extend(with);
@@ -129,7 +148,7 @@ impl Cluster {
     }
 
     /// Those on a machine that must be with a unit of it, by way of others too.
-    fn followers_at(&self, unit: UnitIx, machine: MachineIx) -> BTreeSet<UnitIx> {
+    pub(super) fn followers_at(&self, unit: UnitIx, machine: MachineIx) -> BTreeSet<UnitIx> {
         let mut seen = BTreeSet::new();
         let mut stack = vec![unit];
         while let Some(at) = stack.pop() {
@@ -141,23 +160,6 @@ impl Cluster {
             }
         }
         seen
-    }
-
-    /// Does something that is undone before it ends, so that nothing is to be decided because of it.
-    fn trial<T>(&mut self, act: impl FnOnce(&mut Self) -> T) -> T {
-        let dirty = std::mem::take(&mut self.dirty);
-        let dirty_globals = std::mem::take(&mut self.dirty_globals);
-        let starts_dirty = std::mem::take(&mut self.starts_dirty);
-        let changed = std::mem::take(&mut self.changed);
-        let pending = std::mem::take(&mut self.pending);
-        let waiting = std::mem::take(&mut self.waiting);
-        let failing = std::mem::take(&mut self.failing);
-        let globals = std::mem::take(&mut self.globals);
-        let result = act(self);
-        (self.dirty, self.dirty_globals, self.starts_dirty) = (dirty, dirty_globals, starts_dirty);
-        (self.changed, self.pending, self.waiting) = (changed, pending, waiting);
-        (self.failing, self.globals) = (failing, globals);
-        result
     }
 
     // --- machines that are kept ---

@@ -23,7 +23,7 @@ pub enum Resource {
 }
 
 impl Resource {
-    const ALL: [Self; 2] = [Self::Memory, Self::Cpu];
+    pub(super) const ALL: [Self; 2] = [Self::Memory, Self::Cpu];
 
     /// So much of it, in words.
     #[must_use]
@@ -48,7 +48,7 @@ impl Resource {
         Amount::of(wanted).get(self)
     }
 
-    fn of(self, capacity: &Capacity) -> Option<u64> {
+    pub(super) fn of(self, capacity: &Capacity) -> Option<u64> {
         match self {
             Self::Memory => capacity.memory,
             Self::Cpu => capacity.cpu_millis,
@@ -96,7 +96,12 @@ impl Amount {
         }
     }
 
-    fn get(self, resource: Resource) -> u64 {
+    /// The larger of each.
+    pub(super) fn most(self, other: Self) -> Self {
+        Self { memory: self.memory.max(other.memory), cpu_millis: self.cpu_millis.max(other.cpu_millis) }
+    }
+
+    pub(super) fn get(self, resource: Resource) -> u64 {
         match resource {
             Resource::Memory => self.memory,
             Resource::Cpu => self.cpu_millis,

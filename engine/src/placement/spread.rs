@@ -119,7 +119,7 @@ impl Cluster {
         }
     }
 
-    /// Counts a unit in or out on a machine.
+    /// Counts a unit of a group in or out on a machine.
     pub(super) fn count_in_group(&mut self, unit: UnitIx, machine: MachineIx, up: bool) {
         let entry = &self.units[unit];
         let Some(group) = entry.group else { return };
@@ -137,6 +137,12 @@ impl Cluster {
         if here.listed == 0 {
             machine.groups.remove(at);
         }
+    }
+
+    /// Counts a unit of a group in or out by the values of its machine.
+    pub(super) fn count_value_of(&mut self, unit: UnitIx, machine: MachineIx, up: bool) {
+        let Some(group) = self.units[unit].group else { return };
+        let machine = &self.machines[machine];
         if machine.facts.presence != Presence::Gone {
             count_values(&mut self.groups[group], &machine.values, 1, up);
         }

@@ -106,7 +106,7 @@ impl Model {
     }
 
     /// What a unit asks for, memory and processor.
-    fn asks(&self, name: &UnitName) -> [u64; 2] {
+    pub(crate) fn asks(&self, name: &UnitName) -> [u64; 2] {
         let wanted = self.units.get(name).map(|unit| &unit.requirements);
         wanted.map_or([0, 0], |wanted| [wanted.memory.unwrap_or(0), wanted.cpu_millis.unwrap_or(0)])
     }
@@ -134,7 +134,7 @@ impl Model {
     }
 
     /// Whether a unit can be among these by the numbers that it and they allow.
-    fn in_number(&self, name: &UnitName, among: &BTreeSet<&UnitName>) -> bool {
+    pub(crate) fn in_number(&self, name: &UnitName, among: &BTreeSet<&UnitName>) -> bool {
         let Some(group) = self.group(name) else { return true };
         let alike: Vec<_> = among.iter().filter(|other| self.group(other).as_ref() == Some(&group)).collect();
         let limits = alike.iter().filter_map(|other| self.units[**other].requirements.max_per_machine);

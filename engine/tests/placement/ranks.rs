@@ -31,7 +31,7 @@ impl Model {
     /// Every unit that was displaced by an equal, by one that must not, or for nothing; and every one that may displace
     /// others, could be given a machine by that, and has none.
     pub(crate) fn outranked(&self) -> Vec<String> {
-        let mut found = Vec::new();
+        let mut found = self.needlessly_many();
         let listed = self.listed();
         for (name, id, by) in &self.displaced {
             if self.priority(by) <= self.priority(name) {
@@ -63,11 +63,6 @@ impl Model {
 
     /// Whether a machine could be given a unit if those that rank below it were not there.
     fn could_displace(&self, name: &UnitName, id: &MachineId) -> bool {
-        let wanted = &self.units[name].requirements;
-        if wanted.memory.is_some() || wanted.cpu_millis.is_some() || wanted.group(name).is_some() {
-            // Whether there would be room is left to the scenarios.
-            return false;
-        }
         let written = &self.written[id];
         let awaited = self.awaited_by(name);
         let is_below = |other: &UnitName| {
@@ -79,11 +74,49 @@ impl Model {
             .filter(|other| self.tied(other).iter().all(|tied| is_below(tied) || !written.units.contains_key(tied)))
             .collect();
         let mut stay = written.units.keys().filter(|other| !below.contains(other));
+        let others: BTreeSet<&UnitName> = stay.clone().chain(written.leaving.keys()).collect();
         self.is_open(id)
             && !self.is_kept_from(name, id)
             && self.suits(name, id)
             && stay.all(|other| !self.conflict(name, other))
             && written.units.keys().all(|other| !self.drives_away(other, name))
             && written.leaving.keys().all(|other| !self.conflict(name, other))
+            && self.fits(name, id, &others)
+    }
+
+    /// Whether a machine has room, and the numbers allow it, for a unit beside these alone.
+    fn fits(&self, name: &UnitName, id: &MachineId, others: &BTreeSet<&UnitName>) -> bool {
+        let capacity = &self.machines[id].capacity;
+        let has_room = [capacity.memory, capacity.cpu_millis].into_iter().enumerate().all(|(n, capacity)| {
+            let asked = self.asks(name)[n];
+            let used: u64 = others.iter().filter(|other| **other != name).map(|other| self.asks(other)[n]).sum();
+            asked == 0 || capacity.is_some_and(|capacity| used + asked <= capacity)
+        });
+        has_room && self.in_number(name, &others.iter().copied().chain([name]).collect())
+    }
+
+    /// Every unit that alone would have been enough where several were displaced for one. What is on the machine by now
+    /// takes no less room than what was there then.
+    fn needlessly_many(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for (_, id, by) in &self.displaced {
+            let left = self.displaced.iter().filter(|(_, at, other)| (at, other) == (id, by)).count();
+            let (Some(written), true) = (self.written.get(id), left > 1 && self.tied(by).len() == 1) else { continue };
+            let all: BTreeSet<&UnitName> = written.units.keys().chain(written.leaving.keys()).chain([by]).collect();
+            let awaited = self.awaited_by(by);
+            for &one in &all {
+                let others: BTreeSet<&UnitName> = all.iter().copied().filter(|other| *other != one).collect();
+                let mut neighbours = others.iter().filter(|other| **other != by);
+                let may_leave = self.wanted(one) && self.priority(one) < self.priority(by) && !awaited.contains(one);
+                if may_leave
+                    && self.tied(one).len() == 1
+                    && neighbours.all(|other| !self.conflict(by, other) && !self.drives_away(other, by))
+                    && self.fits(by, id, &others)
+                {
+                    found.push(format!("{one} alone would have been enough for {by} on {id}"));
+                }
+            }
+        }
+        found
     }
 }
