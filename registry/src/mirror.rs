@@ -5,10 +5,10 @@
 //! compaction, and when the store turns out to be another, everything is loaded again and only differences are handed
 //! over. The mirror itself remembers no values, only which revision of each key it has handed over.
 
+mod known;
 mod load;
 mod watch;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use bytes::Bytes;
 use crate::jitter::Jitter;
 use crate::step::{CallId, Mono, Now, Owner, StateMachine, StoreEffect, StoreEvent, WatchId};
 use crate::store::{Header, KeyValue, Request, StoreError, prefix_end};
+use known::Known;
 
 /// How many keys a page holds.
 const PAGE: i64 = 1_000;
@@ -131,7 +132,7 @@ pub struct Mirror {
     names: u64,
     phase: Phase,
     /// Mod revision of every key as handed over; 0 where it belongs to a store that is gone.
-    known: BTreeMap<Box<[u8]>, i64>,
+    known: Known,
     /// Everything up to here has been handed over.
     revision: i64,
     /// Highest revision that the store has shown.
@@ -171,7 +172,7 @@ impl Mirror {
             jitter,
             names: 0,
             phase: Phase::Stopped,
-            known: BTreeMap::new(),
+            known: Known::default(),
             revision: 0,
             seen: 0,
             cluster: None,
@@ -267,7 +268,7 @@ impl Mirror {
         self.cancel_watch(out);
         self.complete = false;
         self.said = Some(why.clone());
-        self.known.values_mut().for_each(|revision| *revision = 0);
+        self.known.forget_revisions();
         self.revision = 0;
         self.seen = 0;
         self.cluster = None;

@@ -39,7 +39,7 @@ pub struct View {
     /// `cluster`
     pub cluster: Option<Versioned<ClusterRecord>>,
     /// `units/`
-    pub units: BTreeMap<UnitName, Versioned<UnitRecord>>,
+    pub units: BTreeMap<UnitName, Box<Versioned<UnitRecord>>>,
     /// `contents/`; the values are none with [`Contents::Digest`].
     pub contents: BTreeMap<ContentKey, Versioned<Option<Arc<ContentRecord>>>>,
     /// `machines/`: those that are present.
@@ -243,7 +243,7 @@ impl View {
                 let mut new: Versioned<UnitRecord> = decode(kv)?;
                 self.share_content(&mut new.value.content);
                 let name = self.shared_unit(name);
-                let old = self.units.insert(name.clone(), new);
+                let old = self.units.insert(name.clone(), Box::new(new)).map(|old| *old);
                 Change::Unit { name, old }
             }
             Key::Content(key) => self.put_content(key, kv)?,
@@ -307,7 +307,7 @@ impl View {
     fn delete(&mut self, key: Key) -> Option<Change> {
         match key {
             Key::Cluster => self.cluster.take().map(|_| Change::Cluster),
-            Key::Unit(name) => self.units.remove(&name).map(|old| Change::Unit { name, old: Some(old) }),
+            Key::Unit(name) => self.units.remove(&name).map(|old| Change::Unit { name, old: Some(*old) }),
             Key::Content(key) => self.contents.remove(&key).map(|_| Change::Content { key, record: None }),
             Key::Machine(id) => self.machines.remove(&id).map(|old| Change::Machine { id, old: Some(old) }),
             Key::Operator(id) => self.operators.remove(&id).map(|_| Change::Operator { id }),

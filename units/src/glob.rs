@@ -27,10 +27,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub struct Glob {
-    pattern: String,
-    /// None where the pattern is malformed.
-    tokens: Option<Vec<Token>>,
-    literal_prefix: String,
+    pattern: Box<str>,
+    literal_prefix: Box<str>,
+    /// What follows that prefix; none where the pattern is malformed.
+    tokens: Option<Box<[Token]>>,
 }
 
 #[derive(Clone, Debug)]
@@ -41,10 +41,13 @@ enum Token {
     /// `*`
     AnyRun,
     /// `[…]`
-    Class {
-        negated: bool,
-        ranges: Vec<(char, char)>,
-    },
+    Class(Box<Class>),
+}
+
+#[derive(Clone, Debug)]
+struct Class {
+    negated: bool,
+    ranges: Vec<(char, char)>,
 }
 
 impl Token {
@@ -52,7 +55,7 @@ impl Token {
         match self {
             Self::Literal(literal) => *literal == c,
             Self::AnyOne | Self::AnyRun => c != '/',
-            Self::Class { negated, ranges } => ranges.iter().any(|&(low, high)| (low..=high).contains(&c)) != *negated,
+            Self::Class(class) => class.ranges.iter().any(|&(low, high)| (low..=high).contains(&c)) != class.negated,
         }
     }
 }
@@ -61,15 +64,14 @@ impl Glob {
     /// Reads a pattern. A malformed one is kept, and matches nothing.
     pub fn new(pattern: &str) -> Self {
         let tokens = tokenize(pattern);
-        let literal_prefix = tokens
-            .iter()
-            .flatten()
-            .map_while(|token| match token {
-                Token::Literal(c) => Some(*c),
-                _ => None,
-            })
-            .collect();
-        Self { pattern: pattern.to_owned(), tokens, literal_prefix }
+        let literals = tokens.iter().flatten().map_while(|token| match token {
+            Token::Literal(c) => Some(*c),
+            _ => None,
+        });
+        let literal_prefix: String = literals.collect();
+        let count = literal_prefix.chars().count();
+        let tokens = tokens.map(|tokens| tokens.into_iter().skip(count).collect());
+        Self { pattern: pattern.into(), literal_prefix: literal_prefix.into(), tokens }
     }
 
     /// Whether the pattern matches the whole of `name`.
@@ -77,13 +79,13 @@ impl Glob {
         let Some(tokens) = &self.tokens else {
             return false;
         };
-        if !name.starts_with(&self.literal_prefix) {
+        let Some(rest) = name.strip_prefix(&*self.literal_prefix) else {
             return false;
-        }
+        };
         // Where to resume when what follows the last `*` does not match: the
         // token after it, and the text from which it takes one more character.
         let mut resume: Option<(usize, &str)> = None;
-        let (mut at, mut rest) = (0, name);
+        let (mut at, mut rest) = (0, rest);
         loop {
             let mut tail = rest.chars();
             match (tokens.get(at), tail.next()) {
@@ -123,7 +125,7 @@ impl Glob {
     /// Whether the pattern matches one name only, which is then its
     /// [`Glob::literal_prefix`].
     pub fn is_literal(&self) -> bool {
-        self.tokens.as_ref().is_some_and(|tokens| tokens.iter().all(|token| matches!(token, Token::Literal(_))))
+        self.tokens.as_ref().is_some_and(|tokens| tokens.is_empty())
     }
 
     /// What every matching name begins with, for indexes.
@@ -164,7 +166,7 @@ fn tokenize_class(chars: &mut Chars<'_>) -> Option<Token> {
         let high = if take(chars, '-') { class_char(chars)? } else { low };
         ranges.push((low, high));
     }
-    Some(Token::Class { negated, ranges })
+    Some(Token::Class(Box::new(Class { negated, ranges })))
 }
 
 /// Takes the next character if it is the wanted one.
@@ -236,7 +238,7 @@ impl From<String> for Glob {
 
 impl From<Glob> for String {
     fn from(glob: Glob) -> Self {
-        glob.pattern
+        glob.pattern.into()
     }
 }
 

@@ -1,7 +1,6 @@
 //! Loading: pages at one revision, compared with what was handed over before.
 
 use std::collections::BTreeSet;
-use std::ops::Bound;
 
 use bytes::Bytes;
 
@@ -83,20 +82,20 @@ impl Mirror {
     fn differences(&mut self, from: &Bytes, next: Option<&Bytes>, page: RangeResponse) -> Vec<KvChange> {
         let mut changes: Vec<KvChange> = Vec::new();
         let there: BTreeSet<Bytes> = page.kvs.iter().map(|kv| kv.key.clone()).collect();
-        let gone: Vec<Box<[u8]>> = self
-            .known
-            .range::<[u8], _>((Bound::Included(&from[..]), Bound::Unbounded))
-            .map(|(key, _)| key)
-            .take_while(|key| next.is_none_or(|next| key[..] < next[..]))
-            .filter(|key| !there.contains(&key[..]))
-            .cloned()
-            .collect();
+        let mut gone: Vec<Bytes> = Vec::new();
+        self.known.walk(from, |key| {
+            let is_told_of = next.is_none_or(|next| *key < next[..]);
+            if is_told_of && !there.contains(key) {
+                gone.push(Bytes::copy_from_slice(key));
+            }
+            is_told_of
+        });
         for key in gone {
             self.known.remove(&key);
-            changes.push(KvChange { key: key.into(), new: None });
+            changes.push(KvChange { key, new: None });
         }
         for kv in page.kvs {
-            if self.known.insert(Box::from(&kv.key[..]), kv.mod_revision) != Some(kv.mod_revision) {
+            if self.known.insert(&kv.key, kv.mod_revision) != Some(kv.mod_revision) {
                 changes.push(KvChange { key: kv.key.clone(), new: Some(kv) });
             }
         }

@@ -167,11 +167,11 @@ impl Mirror {
         let key = event.kv.key.clone();
         match event.kind {
             EventKind::Put => {
-                self.known.insert(Box::from(&key[..]), event.kv.mod_revision);
+                self.known.insert(&key, event.kv.mod_revision);
                 Some(KvChange { key, new: Some(event.kv) })
             }
             EventKind::Delete => {
-                self.known.remove(&key[..])?;
+                self.known.remove(&key)?;
                 Some(KvChange { key, new: None })
             }
         }

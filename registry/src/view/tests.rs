@@ -61,11 +61,11 @@ fn a_unit_comes_changes_and_goes() {
     let key = Key::Unit(name.clone());
     let first = put(&key, unit_record(0).encode(), 5);
     assert_eq!(view.apply(&first), Some(Change::Unit { name: name.clone(), old: None }));
-    let old = view.units[&name].clone();
+    let old = Versioned::clone(&view.units[&name]);
     assert_eq!((old.create_revision, old.mod_revision, old.value.restarts), (2, 5, 0));
     let second = put(&key, unit_record(1).encode(), 6);
     assert_eq!(view.apply(&second), Some(Change::Unit { name: name.clone(), old: Some(old) }));
-    let old = view.units[&name].clone();
+    let old = Versioned::clone(&view.units[&name]);
     assert_eq!(old.value.restarts, 1);
     assert_eq!(view.apply(&delete(&key)), Some(Change::Unit { name, old: Some(old) }));
     assert_eq!(view.apply(&delete(&key)), None);
