@@ -133,9 +133,7 @@ fn to_etcd(arguments: &MigrateArguments) -> anyhow::Result<String> {
         Err(error) => {
             let undo = || -> anyhow::Result<()> {
                 edited.undo()?;
-                if is_active(service)? {
-                    systemctl(&["stop", service])?;
-                }
+                steps::stop(service)?;
                 steps::remove_data_dir(data)?;
                 end_main_process(&arguments.service)
             };

@@ -11,6 +11,10 @@ const KEPT: [&str; 4] = ["u@1.service", "u@2.service", "u@3.service", "u@4.servi
 /// Where the etcd that it moves to finds its certificates.
 const TRUST: &str = "/var/lib/leaving/trust";
 
+/// An etcd that was not set up well.
+const FAILING: &str = "[Unit]\nStartLimitIntervalSec=0\n[Service]\nType=notify\nExecStart=/bin/false\nRestart=on-failure\n\
+    RestartSec=100ms\n";
+
 /// As an operator sets it up before: it listens where the registry does, and has no data yet.
 fn etcd(scheme: &str, more: &str) -> String {
     format!(
@@ -56,10 +60,14 @@ fn there_and_back(cluster: &Cluster, unit: &str) -> anyhow::Result<()> {
     let (node, person) = (cluster.node(1), Person::at(cluster, 2));
     let kept = Watched::start(cluster, 1, &KEPT)?;
 
-    // etcd cannot start: it was not set up.
+    // etcd cannot start, and systemd tries again and again.
     node.exec(["mkdir", "/var/lib/leaving"])?.ok()?;
-    let refused = migrate(node, "etcd").expect_err("there is no such unit").to_string();
+    node.write_file("/etc/systemd/system/leaving.service", FAILING)?;
+    node.exec(["systemctl", "daemon-reload"])?.ok()?;
+    let refused = migrate(node, "etcd").expect_err("it cannot start").to_string();
     ensure!(refused.contains("all is as it was"), "{refused}");
+    let state = node.exec(["systemctl", "show", "--property=ActiveState", "--value", "leaving.service"])?.ok()?;
+    ensure!(["inactive", "failed"].contains(&state.trim()), "etcd is {state}");
     settled(cluster, 1, 2)?;
     kept.untouched()?;
 

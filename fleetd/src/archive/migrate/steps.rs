@@ -45,6 +45,14 @@ pub(super) fn is_active(unit: &str) -> anyhow::Result<bool> {
     Ok(status.context("cannot run systemctl")?.success())
 }
 
+/// Stops a unit, also one that is not active because systemd is about to start it again; one that is not there is stopped.
+pub(super) fn stop(unit: &str) -> anyhow::Result<()> {
+    match systemctl(&["stop", unit]) {
+        Err(error) if is_active(unit)? => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Ends fleetd without a job of systemd's, which then starts it again: units go on, and the configuration is read anew.
 ///
 /// Where it ended before, and waits to be started again, there is no process to signal: it is started.
