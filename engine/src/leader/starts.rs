@@ -20,8 +20,9 @@ pub(super) fn tell_all(cluster: &mut Cluster, view: &View) {
 fn activity(view: &View, name: &UnitName) -> Vec<(MachineId, Activity)> {
     let (Some(unit), Some(states)) = (view.units.get(name), view.states.get(name)) else { return Vec::new() };
     let is_now = |state: &StateRecord| {
-        let of = (state.uid, &state.content, state.restarts);
-        of == (unit.create_revision, &unit.value.content, unit.value.restarts)
+        // A restored registry may know of fewer restarts than there were.
+        (state.uid, &state.content) == (unit.create_revision, &unit.value.content)
+            && state.restarts >= unit.value.restarts
             && state.reached == Some(Target::Launched)
     };
     // What an absent machine said last is old; one that is catching up has yet to say how things are.

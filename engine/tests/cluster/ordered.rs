@@ -82,3 +82,13 @@ fn the_next_leader_goes_on_waiting() {
     rig.settle();
     assert_eq!(target(&mut rig, "m1", "app.service"), Some(Target::Launched));
 }
+
+/// A registry that was restored knows of fewer restarts than there were: whoever waits would wait for ever.
+#[test]
+fn a_unit_that_was_restarted_more_often_than_is_known_is_active_all_the_same() {
+    let mut rig = started();
+    rig.node("m2").runs.get_mut(&unit("db.service")).unwrap().restarts += 1;
+    rig.claim("db.service", "m2", RUNS);
+    rig.settle();
+    assert_eq!(target(&mut rig, "m1", "app.service"), Some(Target::Launched));
+}
