@@ -132,7 +132,7 @@ fn signals(cluster: &Cluster) -> Result<()> {
     node.exec(["sh", "-c", &change])?.ok()?;
     until("what changed is not published", || {
         let list = person.fleetctl("list-machines --no-legend --fields=metadata,memory")?;
-        ensure!(list.split_whitespace().eq(["zone=b", "0/1.8G"]), "{list}");
+        ensure!(list.split_whitespace().eq(["zone=b", "0B/1.7G"]), "{list}");
         let all: Value = serde_json::from_str(&person.fleetctl("list-machines -o json")?)?;
         let capacity = &all["machines"][0]["capacity"];
         // The machine of a lab sees its host's processors, and as many are there for this program.
