@@ -40,6 +40,11 @@ fn starts_wait_for_units_on_other_machines() {
         // What was required dies: what runs goes on, and who comes later says why it does not start.
         let watched = Watched::begin(cluster, &["app.service", "web.service"])?;
         cluster.node(1).exec(["systemctl", "kill", "--signal=KILL", "db.service"])?.ok()?;
+        until("nobody says that it failed", || {
+            let listed = person.fleetctl("list-units --fields=unit,active --no-legend")?;
+            ensure!(listed.lines().any(|line| line.split_whitespace().eq(["db.service", "failed"])), "{listed}");
+            Ok(())
+        })?;
         person.fleetctl("start --no-block late.service")?;
         said_everywhere(
             cluster,
